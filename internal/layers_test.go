@@ -14,7 +14,7 @@ import (
 // layers is the import direction: a package imports only lower layers and its
 // own sub-packages. ARCHITECTURE.md explains each; a new package goes in both.
 var layers = map[string]int{
-	"fault": 0, "version": 0, "strictjson": 0,
+	"fault": 0, "version": 0, "strictjson": 0, "document": 1,
 	"tensor": 1, "stats": 1, "native": 1,
 	"inference": 2, "deployfile": 2, "telemetry": 2,
 	"device": 3, "modelfile": 3, "artifact": 3, "runtimeinstall": 3, "sandbox": 3, "runtimes": 3, "oip": 3, "dataset": 3,

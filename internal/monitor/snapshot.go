@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"verge/internal/fault"
+	"verge/internal/stats"
 )
 
 // Stats is what a Model has gathered. Counts are since the start, latencies are
@@ -79,13 +80,7 @@ func (st *Stats) latencies(window []time.Duration) {
 	}
 	st.AvgLatencyMS = ms(sum) / float64(len(window))
 	st.MinLatencyMS, st.MaxLatencyMS = ms(window[0]), ms(window[len(window)-1])
-	st.P50LatencyMS = ms(percentile(window, 50))
-	st.P95LatencyMS = ms(percentile(window, 95))
-	st.P99LatencyMS = ms(percentile(window, 99))
-}
-
-// percentile returns the value of rank ceil(n · percent / 100) of n sorted values,
-// one or more.
-func percentile(sorted []time.Duration, percent int) time.Duration {
-	return sorted[(len(sorted)*percent+99)/100-1]
+	st.P50LatencyMS = ms(stats.Percentile(window, 50))
+	st.P95LatencyMS = ms(stats.Percentile(window, 95))
+	st.P99LatencyMS = ms(stats.Percentile(window, 99))
 }
