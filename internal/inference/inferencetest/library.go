@@ -1,0 +1,72 @@
+package inferencetest
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// Variables of the environment that Library reads.
+const (
+	DirectoryVariable = "VERGE_RUNTIME_DIR" // holds <name>/<version>/<library>; relative to the module's root
+	RequireVariable   = "VERGE_REQUIRE"     // comma-separated: what must not be skipped
+)
+
+// Library returns the path of an installed runtime's native library, such as
+// "onnxruntime": of the highest version below the directory that VERGE_RUNTIME_DIR
+// names. Where there is none, it skips the test, or fails it when VERGE_REQUIRE has
+// the name.
+func Library(tb testing.TB, name string) string {
+	tb.Helper()
+	directory := os.Getenv(DirectoryVariable)
+	if directory != "" && !filepath.IsAbs(directory) {
+		directory = filepath.Join(Root(tb), directory)
+	}
+	if directory != "" {
+		found, err := filepath.Glob(filepath.Join(directory, name, "*", "lib*.so*"))
+		if err != nil {
+			tb.Fatal(err)
+		}
+		if len(found) > 0 {
+			return slices.MaxFunc(found, func(a, b string) int {
+				return compareVersions(filepath.Base(filepath.Dir(a)), filepath.Base(filepath.Dir(b)))
+			})
+		}
+	}
+	if slices.Contains(strings.Split(os.Getenv(RequireVariable), ","), name) {
+		tb.Fatalf("%s is required, but no library lies below %s=%q", name, DirectoryVariable, directory)
+	}
+	tb.Skipf("needs %s: run `make runtime` and set %s", name, DirectoryVariable)
+	return ""
+}
+
+// compareVersions orders dotted versions: shorter numbers are lower.
+func compareVersions(a, b string) int {
+	return slices.CompareFunc(strings.Split(a, "."), strings.Split(b, "."), func(x, y string) int {
+		if len(x) != len(y) {
+			return len(x) - len(y)
+		}
+		return strings.Compare(x, y)
+	})
+}
+
+// Root returns the directory of the module that the test belongs to.
+func Root(tb testing.TB) string {
+	tb.Helper()
+	directory, err := os.Getwd()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	for {
+		if _, err := os.Stat(filepath.Join(directory, "go.mod")); err == nil {
+			return directory
+		}
+		parent := filepath.Dir(directory)
+		if parent == directory {
+			tb.Fatal("no go.mod above the working directory")
+		}
+		directory = parent
+	}
+}

@@ -1,0 +1,153 @@
+package native
+
+import (
+	"debug/elf"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+
+	"verge/internal/fault"
+)
+
+// machine is a kind of processor as ELF, Go and people name it.
+type machine struct {
+	elf    elf.Machine
+	goarch string
+	bits   elf.Class
+}
+
+var machines = [...]machine{ //nolint:gochecknoglobals // a constant table
+	{elf.EM_X86_64, "amd64", elf.ELFCLASS64},
+	{elf.EM_AARCH64, "arm64", elf.ELFCLASS64},
+	{elf.EM_386, "386", elf.ELFCLASS32},
+	{elf.EM_ARM, "arm", elf.ELFCLASS32},
+	{elf.EM_RISCV, "riscv64", elf.ELFCLASS64},
+	{elf.EM_PPC64, "ppc64le", elf.ELFCLASS64},
+	{elf.EM_S390, "s390x", elf.ELFCLASS64},
+	{elf.EM_LOONGARCH, "loong64", elf.ELFCLASS64},
+}
+
+// check says why the file at path cannot be loaded into this process, or nil.
+func check(path string) error {
+	const op = "native.open"
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fault.New(fault.NotFound, op, "no such file").On(path).
+			WithHint("Install the library, or correct its path.")
+	case err != nil:
+		return fault.New(fault.Invalid, op, "%w", errors.Unwrap(err)).On(path)
+	case !info.Mode().IsRegular():
+		return fault.New(fault.Invalid, op, "not a file but a %s", kindOf(info.Mode())).On(path).
+			WithHint("Name the library's file.")
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return fault.New(fault.Invalid, op, "%w", errors.Unwrap(err)).On(path)
+	}
+	defer file.Close() //nolint:errcheck // only read
+	return checkELF(file, path)
+}
+
+func kindOf(mode fs.FileMode) string {
+	switch {
+	case mode.IsDir():
+		return "directory"
+	case mode&fs.ModeSocket != 0:
+		return "socket"
+	case mode&fs.ModeNamedPipe != 0:
+		return "pipe"
+	}
+	return "device"
+}
+
+func checkELF(file *os.File, path string) error {
+	const op = "native.open"
+	parsed, err := elf.NewFile(file)
+	if err != nil {
+		return fault.New(fault.Corrupt, op, "not an ELF file, or not a whole one: %w", err).On(path).
+			WithHint("Install the library again.")
+	}
+	switch {
+	case parsed.Type != elf.ET_DYN:
+		return fault.New(fault.Corrupt, op, "not a shared library but an ELF file of type %s", parsed.Type).On(path)
+	case !ours(parsed):
+		return fault.New(fault.Unsupported, op, "the library is made for %s, this program for %s", nameOf(parsed), runtime.GOARCH).On(path).
+			WithHint("Install the library for linux/%s.", runtime.GOARCH)
+	}
+	needs, err := newestGLIBC(parsed)
+	if err != nil {
+		return fault.New(fault.Corrupt, op, "the library's list of versions cannot be read: %w", err).On(path).
+			WithHint("Install the library again.")
+	}
+	if has := glibc(); needs != "" && older(has, needs) {
+		if has == "" {
+			has = "another C library"
+		} else {
+			has = "glibc " + has
+		}
+		return fault.New(fault.Unsupported, op, "the library needs glibc %s or newer, this system has %s", needs, has).On(path).
+			WithHint("Use a newer release of the system, or an older version of the library.")
+	}
+	return nil
+}
+
+// ours reports whether the file is made for the processor of this program.
+func ours(f *elf.File) bool {
+	for _, m := range machines {
+		if m.goarch == runtime.GOARCH {
+			return f.Machine == m.elf && f.Class == m.bits
+		}
+	}
+	return true // not in the table: the loader will say
+}
+
+func nameOf(f *elf.File) string {
+	for _, m := range machines {
+		if m.elf == f.Machine && m.bits == f.Class {
+			return m.goarch
+		}
+	}
+	return fmt.Sprintf("%s, %s", f.Machine, f.Class)
+}
+
+// newestGLIBC returns the highest version of glibc that the file refers to, or
+// "" where it refers to none.
+func newestGLIBC(f *elf.File) (string, error) {
+	if f.SectionByType(elf.SHT_GNU_VERNEED) == nil {
+		return "", nil
+	}
+	libraries, err := f.DynamicVersionNeeds()
+	if err != nil {
+		return "", err
+	}
+	newest := ""
+	for _, library := range libraries {
+		for _, need := range library.Needs {
+			if v, ok := strings.CutPrefix(need.Dep, "GLIBC_"); ok && older(newest, v) && v[0] >= '0' && v[0] <= '9' {
+				newest = v
+			}
+		}
+	}
+	return newest, nil
+}
+
+// older reports whether the dotted version a is lower than b. Parts that are no
+// numbers count as 0, and so does what is missing.
+func older(a, b string) bool {
+	for a != "" || b != "" {
+		var x, y string
+		x, a, _ = strings.Cut(a, ".")
+		y, b, _ = strings.Cut(b, ".")
+		m, _ := strconv.Atoi(x) // 0 for what is no number
+		n, _ := strconv.Atoi(y)
+		if m != n {
+			return m < n
+		}
+	}
+	return false
+}
