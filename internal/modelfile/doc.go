@@ -1,0 +1,12 @@
+// Package modelfile says what a model file is, from its bytes: its format, its
+// inputs and outputs, its size, and what it will take to run it. A file name
+// counts for nothing. No native library is involved, so a file of unknown
+// origin is looked at here before one is given it.
+//
+// ONNX files are read in full (package onnx). The other formats that Verge
+// knows of are recognised, and refused with the runtime that they need. What
+// people mistake for a model (an archive, a PyTorch checkpoint, a web page that
+// was downloaded in its place) is named in the error.
+//
+// All functions may be called from many goroutines.
+package modelfile

@@ -1,0 +1,187 @@
+package modelfile_test
+
+import (
+	"archive/zip"
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"verge/internal/fault"
+	"verge/internal/modelfile"
+)
+
+func inspect(data []byte) (*modelfile.Info, error) {
+	return modelfile.Inspect(bytes.NewReader(data), int64(len(data)), modelfile.DefaultLimits())
+}
+
+func digits(tb testing.TB) []byte {
+	tb.Helper()
+	data, err := os.ReadFile(filepath.Join("..", "..", "examples", "digits", "digits.onnx"))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return data
+}
+
+func TestInspectReadsTheDigitsModel(t *testing.T) {
+	info, err := inspect(digits(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info.Format != modelfile.ONNX || info.SizeBytes != 96716 || info.ONNX == nil {
+		t.Errorf("Inspect = %+v, want an ONNX model of 96716 bytes", info)
+	}
+	if got := info.Signature.Inputs[0].String(); got != "image FP32[-1,1,8,8]" {
+		t.Errorf("input = %s, want image FP32[-1,1,8,8]", got)
+	}
+	if want := int64(96716 + 95784 + 296); info.MemoryEstimate != want { // file, parameters, activations
+		t.Errorf("MemoryEstimate = %d, want %d", info.MemoryEstimate, want)
+	}
+}
+
+func TestEachFormatIsKnownByItsBytes(t *testing.T) {
+	tests := map[string]struct {
+		data []byte
+		want modelfile.Format
+	}{
+		"ONNX":                      {digits(t), modelfile.ONNX},
+		"TensorFlow Lite":           {[]byte("\x1c\x00\x00\x00TFL3\x14\x00\x20\x00"), modelfile.TFLite},
+		"OpenVINO":                  {[]byte("<?xml version=\"1.0\" ?>\n<net name=\"a\" version=\"10\">"), modelfile.OpenVINO},
+		"OpenVINO with a comment":   {[]byte("\xef\xbb\xbf<?xml version=\"1.0\"?><!-- <x> -->\n<net>"), modelfile.OpenVINO},
+		"OpenVINO, no declaration":  {[]byte("<net name=\"a\">"), modelfile.OpenVINO},
+		"TensorRT":                  {[]byte("ftrt\x00\x00\x00\x00\xe8\x00\x00\x00"), modelfile.TensorRT},
+		"TensorRT of older version": {[]byte("ptrt\x00\x00\x00\x00\xe8\x00\x00\x00"), modelfile.TensorRT},
+	}
+	for name, tt := range tests {
+		got, err := modelfile.Sniff(bytes.NewReader(tt.data), int64(len(tt.data)))
+		if err != nil || got != tt.want {
+			t.Errorf("Sniff(%s) = %q, %v, want %q", name, got, err, tt.want)
+		}
+	}
+}
+
+// archive is a zip file with one empty member of that name.
+func archive(t *testing.T, member string) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := zip.NewWriter(&b)
+	if _, err := w.Create(member); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func TestWhatIsNoModelIsNamed(t *testing.T) {
+	const (
+		export = "Export the model to ONNX with the tool that made it."
+		unpack = "Unpack it, and give the .onnx file in it."
+		torch  = `Export it to ONNX with torch.onnx.export(model, example, "model.onnx").`
+		itself = "Give the model file itself."
+		onnx   = "Export the model to ONNX."
+		give   = "Give an ONNX file. If this is one, it is damaged or was cut off: copy or export it again."
+		data   = "Give the model file; data goes into tests.functional_test.golden or to verge predict."
+	)
+	no := func(what string) string { return "the file is " + what + ", not a model that can be served" }
+	tests := map[string]struct {
+		data    []byte
+		kind    fault.Kind
+		message string
+		hint    string
+	}{
+		"empty":       {nil, fault.Corrupt, "the file is empty", "Copy or export the model again."},
+		"4 bytes":     {[]byte{0, 0, 0x80, 0x3f}, fault.Corrupt, "the file has 4 bytes, too few for a model", give},
+		"random":      {bytes.Repeat([]byte{0xca, 0xfe}, 50), fault.Invalid, "the format of the file is not known (it begins with ca fe ca fe ca fe ca fe)", give},
+		"TFLite":      {[]byte("\x1c\x00\x00\x00TFL3"), fault.Unsupported, "the file is a TensorFlow Lite model, which needs the litert runtime, which this version lacks", onnx},
+		"OpenVINO":    {[]byte("<net >"), fault.Unsupported, "the file is an OpenVINO model, which needs the openvino runtime, which this version lacks", onnx},
+		"TensorRT":    {[]byte("ftrt\x00\x00\x00\x00"), fault.Unsupported, "the file is a TensorRT engine, which needs the tensorrt runtime, which this version lacks", onnx},
+		"gzip":        {[]byte("\x1f\x8b\x08\x00\x00\x00\x00\x00"), fault.Invalid, no("a gzip archive"), unpack},
+		"tar":         {append(make([]byte, 257), "ustar\x0000"...), fault.Invalid, no("a tar archive"), unpack},
+		"zip":         {archive(t, "a.txt"), fault.Invalid, no("a zip archive"), unpack},
+		"PyTorch":     {archive(t, "model/data.pkl"), fault.Invalid, no("a PyTorch checkpoint"), torch},
+		"Keras":       {archive(t, "metadata.json"), fault.Invalid, no("a Keras model"), `Export it to ONNX, for instance with model.export(path, format="onnx") of Keras.`},
+		"npz":         {archive(t, "x.npy"), fault.Invalid, no("a NumPy archive"), data},
+		"npy":         {[]byte("\x93NUMPY\x01\x00v\x00"), fault.Invalid, no("a NumPy array"), data},
+		"pickle":      {[]byte("\x80\x04\x95\x10"), fault.Invalid, no("a Python pickle (PyTorch, scikit-learn)"), torch},
+		"safetensors": {[]byte("\x02\x00\x00\x00\x00\x00\x00\x00{}"), fault.Invalid, no("a safetensors file (weights without a graph)"), torch},
+		"GGUF":        {[]byte("GGUF\x03\x00\x00\x00"), fault.Invalid, no("a GGUF file (llama.cpp)"), export},
+		"HDF5": {
+			[]byte("\x89HDF\r\n\x1a\n"), fault.Invalid, no("an HDF5 file (Keras .h5)"),
+			"Export it to ONNX, for instance with python -m tf2onnx.convert --keras FILE --output model.onnx.",
+		},
+		"SavedModel": {
+			[]byte("\x08\x01\x12\x20\x0a\x10\x22\x05serve"), fault.Invalid, no("a TensorFlow SavedModel"),
+			"Export it to ONNX with python -m tf2onnx.convert --saved-model DIR --output model.onnx.",
+		},
+		"a picture": {[]byte("\x89PNG\r\n\x1a\n"), fault.Invalid, no("a PNG picture"), "Give the model file; pictures go to verge predict."},
+		"a web page": {
+			[]byte("\n<!DOCTYPE HTML><html>"), fault.Invalid, no("a web page"),
+			"Download the model itself: the page that offers it was saved in its place.",
+		},
+		"XML":     {[]byte("<?xml version=\"1.0\"?><svg>"), fault.Invalid, no("an XML document"), itself},
+		"JSON":    {[]byte(`{"model": {}}`), fault.Invalid, no("a JSON document"), itself},
+		"text":    {[]byte("one\ntwo\n"), fault.Invalid, no("a text file"), itself},
+		"Git LFS": {[]byte("version https://git-lfs.github.com/spec/v1\n"), fault.Invalid, no("a Git LFS pointer"), "Fetch the real file with git lfs pull."},
+		"half an ONNX file": {
+			digits(t)[:50_000], fault.Corrupt, "at byte 16: field 7 claims 96690 bytes, only 49980 are left",
+			"Copy or export the model again; the file is damaged or was cut off.",
+		},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			_, err := inspect(tt.data)
+			got := [...]string{fault.KindOf(err).String(), fault.Message(err), fault.HintOf(err)}
+			want := [...]string{tt.kind.String(), tt.message, tt.hint}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestADirectoryIsNamed(t *testing.T) {
+	dir, err := os.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer dir.Close()
+	_, err = modelfile.Inspect(dir, 4096, modelfile.DefaultLimits())
+	if fault.Message(err) != "this is a directory, not a file" || fault.HintOf(err) != "Give the model file in it." {
+		t.Errorf("Inspect(directory) = %v, hint %q", err, fault.HintOf(err))
+	}
+}
+
+type broken struct{}
+
+func (broken) ReadAt([]byte, int64) (int, error) { return 0, errors.New("input/output error") }
+
+func TestAFileThatCannotBeReadIsNotCalledWrong(t *testing.T) {
+	_, err := modelfile.Inspect(broken{}, 100, modelfile.DefaultLimits())
+	if fault.KindOf(err) != fault.Internal || !strings.Contains(err.Error(), "input/output error") {
+		t.Errorf("Inspect = %v (%v), want the read error", err, fault.KindOf(err))
+	}
+}
+
+func FuzzInspect(f *testing.F) {
+	f.Add(digits(f)[:400])
+	f.Add([]byte("<?xml version=\"1.0\"?><net>"))
+	f.Add([]byte("\x1c\x00\x00\x00TFL3"))
+	f.Add([]byte("PK\x03\x04"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		info, err := inspect(data)
+		if (info == nil) != (err != nil) {
+			t.Fatalf("Inspect = %v, %v", info, err)
+		}
+		if err != nil && fault.KindOf(err) == fault.Internal && !errors.Is(err, io.EOF) {
+			t.Fatalf("internal: %v", err)
+		}
+	})
+}
