@@ -1,0 +1,93 @@
+package artifact
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"io"
+	"io/fs"
+	"math"
+	"os"
+
+	"verge/internal/fault"
+	"verge/internal/native"
+)
+
+// Load returns the artifact's bytes in sealed, read-only memory, after they
+// were hashed there: what the caller sees has the digest, whatever becomes of
+// the disk. It fails with fault.NotFound, with fault.Corrupt when the bytes on
+// disk have changed, and with fault.Exhausted when memory runs out. The caller
+// closes the memory.
+func (s *Store) Load(digest string) (*native.Memory, error) {
+	file, size, err := s.open("artifact.load", digest)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close() //nolint:errcheck // only read
+	if size > math.MaxInt {
+		return nil, fault.New(fault.Exhausted, "artifact.load", "%d bytes do not fit in memory", size).On("artifact " + digest)
+	}
+	return native.NewReadOnlyMemory("verge-artifact", int(size), func(data []byte) error {
+		sum := sha256.New()
+		for rest := data; len(rest) > 0; {
+			n, err := io.ReadFull(file, rest[:min(chunk, len(rest))])
+			if err != nil {
+				return readError("artifact.load", digest, err)
+			}
+			sum.Write(rest[:n])
+			rest = rest[n:]
+		}
+		return corrupt("artifact.load", digest, sum)
+	})
+}
+
+// Recheck reads the artifact again and returns nil where its bytes still have
+// the digest, fault.Corrupt where they have not and fault.NotFound where it is gone.
+func (s *Store) Recheck(ctx context.Context, digest string) error {
+	file, size, err := s.open("artifact.recheck", digest)
+	if err != nil {
+		return err
+	}
+	defer file.Close() //nolint:errcheck // only read
+	sum := sha256.New()
+	n, err := copyBytes(ctx, io.Discard, sum, file)
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil:
+		return readError("artifact.recheck", digest, err)
+	case n != size:
+		return readError("artifact.recheck", digest, io.ErrUnexpectedEOF)
+	}
+	return corrupt("artifact.recheck", digest, sum)
+}
+
+// open opens an artifact whose file has the size that it was stored with.
+func (s *Store) open(op, digest string) (*os.File, int64, error) {
+	size, err := s.Size(digest)
+	if err != nil {
+		return nil, 0, err
+	}
+	file, err := s.root.Open(blobName(digest))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, 0, fault.New(fault.NotFound, op, "its file is gone").On("artifact " + digest).WithHint("Deploy the model again.")
+	}
+	if err != nil {
+		return nil, 0, diskError(op, err)
+	}
+	info, err := file.Stat()
+	if err == nil && (info.Size() != size || !info.Mode().IsRegular()) {
+		err = fault.New(fault.Corrupt, op, "its file has %d bytes, want %d", info.Size(), size).On("artifact " + digest).WithHint("Deploy the model again.")
+	}
+	if err != nil {
+		return nil, 0, join(err, file.Close())
+	}
+	return file, size, nil
+}
+
+func readError(op, digest string, err error) error {
+	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
+		return fault.New(fault.Corrupt, op, "its file is cut short").On("artifact " + digest).WithHint("Deploy the model again.")
+	}
+	return diskError(op, err)
+}

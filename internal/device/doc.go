@@ -1,0 +1,16 @@
+// Package device says what this machine is and how it is doing: board, processors,
+// memory, disk, temperatures, accelerators. It reads the kernel's own files, opens
+// no vendor library and starts no process:
+//
+//	m := device.New()
+//	m.CPUs()                      // threads that it makes sense to run
+//	meter := m.NewCPUMeter()      // processor time from here on
+//	facts := m.Facts("/var/lib/verge")
+//
+// What the kernel does not tell is left out, not guessed, and is no error: half of
+// these files are missing on any machine. A control group that bounds this process
+// counts as the machine's bound: memory and processors are those that it may use.
+//
+// Every file is read anew at each call and below one directory, "/" unless a test
+// gives another. A Machine holds no state and is safe for concurrent use.
+package device

@@ -1,0 +1,229 @@
+package runtimeinstall
+
+import (
+	"cmp"
+	"debug/elf"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"verge/internal/fault"
+)
+
+// Where a library was found.
+const (
+	Configured = "configured" // in the directory that a person configured
+	Installed  = "installed"  // in a default runtime directory
+	System     = "system"     // where the system keeps its libraries
+)
+
+// Found is a library on this machine.
+type Found struct {
+	Name    string // of the runtime
+	Version string // by the names of its file and directory; "" where they tell none
+	Path    string
+	Source  string // Configured, Installed or System
+	SHA256  string // of its bytes; only Install and Verify compute it
+	Err     error  // why it cannot be used, or nil
+}
+
+// Find returns the library that a runtime is to be opened from: the first that fits
+// this machine in the configured directory, the default ones and the system's, and
+// in each the highest version. It reads names and the start of a file; whether
+// the library can be opened is left to the opening. It fails with fault.NotFound
+// where there is none, and says where it looked and how to install it.
+func (r *Runtimes) Find(name string) (Found, error) {
+	p, err := r.lock.pin(name)
+	if err != nil {
+		return Found{}, err
+	}
+	all, looked := r.search(p)
+	var unusable []string
+	for _, found := range all {
+		if found.Err == nil {
+			return found, nil
+		}
+		unusable = append(unusable, found.Path+" "+found.Err.Error())
+	}
+	why := "it is not installed"
+	if len(unusable) > 0 {
+		why += " for this machine: " + strings.Join(unusable, "; ")
+	}
+	return Found{}, fault.New(fault.NotFound, "runtimeinstall.find", "%s (looked in %s)", why, strings.Join(looked, ", ")).
+		On("runtime "+p.Name).WithHint("Run: verge runtime install %s", p.Name)
+}
+
+// List returns every library of every known runtime that is on this machine, those
+// that Find prefers first, the unusable ones included.
+func (r *Runtimes) List() []Found {
+	var all []Found
+	for _, p := range r.lock.Runtimes {
+		found, _ := r.search(p)
+		all = append(all, found...)
+	}
+	return all
+}
+
+// search finds a runtime's libraries, and says where it looked.
+func (r *Runtimes) search(p pin) (all []Found, looked []string) {
+	var seen []os.FileInfo
+	add := func(source string, libraries []Found) {
+		for _, found := range libraries {
+			info, err := os.Stat(found.Path)
+			if err != nil || slices.ContainsFunc(seen, func(other os.FileInfo) bool { return os.SameFile(other, info) }) {
+				continue // one file under several names is one library
+			}
+			seen = append(seen, info)
+			found.Source, found.Err = source, r.fits(found.Path)
+			all = append(all, found)
+		}
+	}
+	if r.config.Dir != "" {
+		looked = append(looked, r.config.Dir)
+		add(Configured, installedIn(p, r.config.Dir))
+		add(Configured, librariesIn(p, r.config.Dir)) // a folder of somebody else's that holds the library itself
+	}
+	for _, dir := range r.config.Defaults {
+		if dir == r.config.Dir {
+			continue
+		}
+		looked = append(looked, dir)
+		add(Installed, installedIn(p, dir))
+	}
+	for _, dir := range systemDirs(r.config.Root, r.host) {
+		add(System, librariesIn(p, filepath.Join(r.config.Root, dir)))
+	}
+	return all, append(looked, "the system's libraries")
+}
+
+// installedIn returns a runtime's libraries in a runtime directory, the highest
+// version first.
+func installedIn(p pin, dir string) []Found {
+	versions, err := os.ReadDir(filepath.Join(dir, p.Name))
+	if err != nil {
+		return nil
+	}
+	var all []Found
+	for _, version := range versions {
+		libraries := librariesIn(p, filepath.Join(dir, p.Name, version.Name()))
+		if len(libraries) == 0 {
+			continue
+		}
+		library := libraries[0]
+		if isVersion(version.Name()) && strings.Count(library.Version, ".") < strings.Count(version.Name(), ".") {
+			library.Version = version.Name()
+		}
+		all = append(all, library)
+	}
+	slices.SortStableFunc(all, func(a, b Found) int { return compareVersions(b.Version, a.Version) })
+	return all
+}
+
+// librariesIn returns a runtime's libraries that lie in a directory, the highest
+// version first.
+func librariesIn(p pin, dir string) []Found {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil
+	}
+	var all []Found
+	for _, entry := range entries {
+		rest, ok := strings.CutPrefix(entry.Name(), p.Library)
+		version := strings.TrimPrefix(rest, ".")
+		if !ok || rest != "" && (rest == version || !isVersion(version)) {
+			continue
+		}
+		file := filepath.Join(dir, entry.Name())
+		if info, err := os.Stat(file); err != nil || !info.Mode().IsRegular() {
+			continue
+		}
+		if target, err := filepath.EvalSymlinks(file); err == nil && strings.Count(version, ".") < 2 {
+			if full, ok := strings.CutPrefix(filepath.Base(target), p.Library+"."); ok && isVersion(full) {
+				version = full // libonnxruntime.so.1 → libonnxruntime.so.1.30.0
+			}
+		}
+		all = append(all, Found{Name: p.Name, Version: version, Path: file})
+	}
+	slices.SortStableFunc(all, func(a, b Found) int { return compareVersions(b.Version, a.Version) })
+	return all
+}
+
+// fits says why the library cannot be one of this machine's, by the head of its
+// file (System V ABI, "ELF Header"), or nil.
+func (r *Runtimes) fits(name string) error {
+	file, err := os.Open(name) //nolint:gosec // a path that was found, only read
+	if err != nil {
+		return fmt.Errorf("cannot be read: %w", err)
+	}
+	defer file.Close() //nolint:errcheck // only read
+	const machineAt, headSize = 18, 20
+	head := make([]byte, headSize)
+	if _, err := io.ReadFull(file, head); err != nil || string(head[:4]) != elf.ELFMAG {
+		return errors.New("is not a shared library")
+	}
+	order := binary.ByteOrder(binary.LittleEndian)
+	if elf.Data(head[elf.EI_DATA]) == elf.ELFDATA2MSB {
+		order = binary.BigEndian
+	}
+	machine := elf.Machine(order.Uint16(head[machineAt:]))
+	if want := machineOf(r.host.Arch); want != elf.EM_NONE && machine != want {
+		return fmt.Errorf("is for %s, this machine is %s", machineName(machine), machineName(want))
+	}
+	return nil
+}
+
+// machineOf is ELF's number for a processor, or EM_NONE where it is not known here.
+func machineOf(arch string) elf.Machine {
+	switch arch {
+	case "amd64":
+		return elf.EM_X86_64
+	case "arm64":
+		return elf.EM_AARCH64
+	case "386":
+		return elf.EM_386
+	case "arm":
+		return elf.EM_ARM
+	case "riscv64":
+		return elf.EM_RISCV
+	}
+	return elf.EM_NONE
+}
+
+// machineName turns "EM_AARCH64" into "aarch64".
+func machineName(machine elf.Machine) string {
+	return strings.ToLower(strings.TrimPrefix(machine.String(), "EM_"))
+}
+
+// isVersion reports whether text is numbers with dots between them.
+func isVersion(text string) bool {
+	for part := range strings.SplitSeq(text, ".") {
+		if _, err := strconv.ParseUint(part, 10, 32); err != nil {
+			return false
+		}
+	}
+	return true
+}
+
+// compareVersions compares number by number; what is no number is 0.
+func compareVersions(a, b string) int {
+	left, right := strings.Split(a, "."), strings.Split(b, ".")
+	for i := range max(len(left), len(right)) {
+		var x, y uint64
+		if i < len(left) {
+			x, _ = strconv.ParseUint(left[i], 10, 32)
+		}
+		if i < len(right) {
+			y, _ = strconv.ParseUint(right[i], 10, 32)
+		}
+		if order := cmp.Compare(x, y); order != 0 {
+			return order
+		}
+	}
+	return 0
+}

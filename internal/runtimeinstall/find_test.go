@@ -1,0 +1,207 @@
+package runtimeinstall_test
+
+import (
+	"debug/elf"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"verge/internal/fault"
+	"verge/internal/runtimeinstall"
+)
+
+// machine is a Runtimes of the program's own lock file with three places to look in.
+func machine(t *testing.T) (r *runtimeinstall.Runtimes, configured, standard, root string) {
+	t.Helper()
+	base := t.TempDir()
+	configured, standard, root = filepath.Join(base, "configured"), filepath.Join(base, "standard"), filepath.Join(base, "root")
+	r, err := runtimeinstall.New(runtimeinstall.Config{Dir: configured, Defaults: []string{standard}, Root: root})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r, configured, standard, root
+}
+
+func find(t *testing.T, r *runtimeinstall.Runtimes) runtimeinstall.Found {
+	t.Helper()
+	found, err := r.Find("onnxruntime")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+func TestTheConfiguredDirectoryComesFirstAndTheSystemLast(t *testing.T) {
+	r, configured, standard, root := machine(t)
+	write(t, filepath.Join(root, "etc/ld.so.conf"), []byte("# comment\ninclude ld.so.conf.d/*.conf\n"))
+	write(t, filepath.Join(root, "etc/ld.so.conf.d/ort.conf"), []byte("/opt/ort/lib # here\n"))
+	system := filepath.Join(root, "opt/ort/lib/libonnxruntime.so.1.28.2")
+	write(t, system, library("system"))
+	want := runtimeinstall.Found{Name: "onnxruntime", Version: "1.28.2", Path: system, Source: runtimeinstall.System}
+	if diff := cmp.Diff(want, find(t, r)); diff != "" {
+		t.Errorf("system (-want +got):\n%s", diff)
+	}
+
+	file := filepath.Join(standard, "onnxruntime/1.30.0/libonnxruntime.so.1.30.0")
+	write(t, file, library("standard"))
+	want = runtimeinstall.Found{Name: "onnxruntime", Version: "1.30.0", Path: file, Source: runtimeinstall.Installed}
+	if diff := cmp.Diff(want, find(t, r)); diff != "" {
+		t.Errorf("default (-want +got):\n%s", diff)
+	}
+
+	file = filepath.Join(configured, "libonnxruntime.so.1.29.0") // a folder of somebody else's
+	write(t, file, library("configured"))
+	want = runtimeinstall.Found{Name: "onnxruntime", Version: "1.29.0", Path: file, Source: runtimeinstall.Configured}
+	if diff := cmp.Diff(want, find(t, r)); diff != "" {
+		t.Errorf("configured (-want +got):\n%s", diff)
+	}
+	var sources []string
+	for _, found := range r.List() {
+		sources = append(sources, found.Source)
+	}
+	if diff := cmp.Diff([]string{"configured", "installed", "system"}, sources); diff != "" {
+		t.Errorf("List (-want +got):\n%s", diff)
+	}
+}
+
+func TestTheHighestVersionOfADirectoryIsFound(t *testing.T) {
+	r, configured, _, _ := machine(t)
+	for _, name := range []string{
+		"onnxruntime/1.9.0/libonnxruntime.so.1.9.0", "onnxruntime/1.30.0/libonnxruntime.so.1", "onnxruntime/1.30.0/libonnxruntime_providers_shared.so",
+		"onnxruntime/1.30.0/libonnxruntime.so.old", "onnxruntime/notes/README", "openvino/9.9/libonnxruntime.so.9.9",
+	} {
+		write(t, filepath.Join(configured, name), library(name))
+	}
+	want := runtimeinstall.Found{
+		Name: "onnxruntime", Version: "1.30.0", Source: runtimeinstall.Configured,
+		Path: filepath.Join(configured, "onnxruntime/1.30.0/libonnxruntime.so.1"),
+	}
+	if diff := cmp.Diff(want, find(t, r)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestOneFileUnderSeveralNamesIsOneLibrary(t *testing.T) {
+	r, _, _, root := machine(t)
+	dir := filepath.Join(root, "usr/lib")
+	write(t, filepath.Join(dir, "libonnxruntime.so.1.30.0"), library("x"))
+	for name, target := range map[string]string{"libonnxruntime.so.1": "libonnxruntime.so.1.30.0", "libonnxruntime.so": "libonnxruntime.so.1"} {
+		if err := os.Symlink(target, filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	all := r.List()
+	if len(all) != 1 || all[0].Version != "1.30.0" {
+		t.Errorf("List = %+v, want one library of version 1.30.0", all)
+	}
+}
+
+func TestALibraryForAnotherMachineIsListedButNotUsed(t *testing.T) {
+	r, configured, standard, _ := machine(t)
+	names := map[elf.Machine]string{elf.EM_X86_64: "x86_64", elf.EM_AARCH64: "aarch64"}
+	wrong := filepath.Join(configured, "onnxruntime/1.31.0/libonnxruntime.so.1.31.0")
+	text := filepath.Join(configured, "onnxruntime/1.30.0/libonnxruntime.so.1.30.0")
+	write(t, wrong, libraryFor(otherMachine(), "x"))
+	write(t, text, []byte("INPUT(libonnxruntime.so.1)"))
+	_, err := r.Find("onnxruntime")
+	wantError(t, err, fault.NotFound, "runtime onnxruntime: it is not installed for this machine: "+
+		wrong+" is for "+names[otherMachine()]+", this machine is "+names[hostMachine()]+"; "+text+" is not a shared library"+
+		" (looked in "+configured+", "+standard+", the system's libraries)", "Run: verge runtime install onnxruntime")
+	if all := r.List(); len(all) != 2 || all[0].Err == nil || all[1].Err == nil {
+		t.Errorf("List = %+v, want both with what is wrong", all)
+	}
+	right := filepath.Join(standard, "onnxruntime/1.30.0/libonnxruntime.so.1.30.0")
+	write(t, right, library("x"))
+	if got := find(t, r).Path; got != right {
+		t.Errorf("Find = %s, want %s", got, right)
+	}
+}
+
+func TestARuntimeThatIsNotThereSaysHowToInstallIt(t *testing.T) {
+	r, configured, standard, _ := machine(t)
+	_, err := r.Find("onnxruntime")
+	wantError(t, err, fault.NotFound, "runtime onnxruntime: it is not installed (looked in "+configured+", "+standard+", the system's libraries)",
+		"Run: verge runtime install onnxruntime")
+	for _, name := range []string{"litert", "openvino", "tensorrt"} {
+		_, err = r.Find(name)
+		wantError(t, err, fault.Unsupported, `runtime "`+name+`": it comes with a later version`, "Known: onnxruntime.")
+		_, err = r.Install(t.Context(), runtimeinstall.Options{Name: name}, nil)
+		wantError(t, err, fault.Unsupported, `runtime "`+name+`": it comes with a later version`, "Known: onnxruntime.")
+	}
+	_, err = r.Find("onxruntime")
+	wantError(t, err, fault.NotFound, `runtime "onxruntime": there is no such runtime`, "Known: onnxruntime.")
+}
+
+func TestVerifyComparesTheBytesWithTheLockFile(t *testing.T) {
+	w := newWorld(t)
+	r := w.runtimes(t)
+	place := filepath.Join(w.dir, installed[2])
+	write(t, place, w.pipLib)
+	found, err := r.Verify(t.Context(), "tinyrt", nil)
+	if err != nil || found.SHA256 != sum(w.pipLib) || found.Path != place {
+		t.Errorf("Verify = %+v, %v, want the library with its hash", found, err)
+	}
+
+	changed := append(w.pipLib[:len(w.pipLib):len(w.pipLib)], "!"...)
+	write(t, place, changed)
+	_, err = r.Verify(t.Context(), "tinyrt", nil)
+	wantError(t, err, fault.Corrupt, place+": its "+strconv.Itoa(len(changed))+" bytes have sha256 "+sum(changed)+", which the lock file does not have for runtime tinyrt 1.2.3",
+		"Do not use it. Run: verge runtime install tinyrt")
+
+	other := filepath.Join(w.dir, "tinyrt/1.4.0/libtinyrt.so.1.4.0")
+	write(t, other, changed)
+	_, err = r.Verify(t.Context(), "tinyrt", nil)
+	wantError(t, err, fault.Unsupported, other+": it is not the runtime tinyrt 1.2.3 that the lock file pins (sha256 "+sum(changed)+")",
+		"To have the pinned one, run: verge runtime install tinyrt")
+}
+
+func TestDefaultDirectoriesFollowTheUser(t *testing.T) {
+	env := func(pairs ...string) func(string) string {
+		return func(key string) string {
+			for i := 0; i < len(pairs); i += 2 {
+				if pairs[i] == key {
+					return pairs[i+1]
+				}
+			}
+			return ""
+		}
+	}
+	const system = "/var/lib/verge/runtimes"
+	for name, tt := range map[string]struct {
+		uid  int
+		env  func(string) string
+		want []string
+	}{
+		"root":                     {0, env("HOME", "/root"), []string{system}},
+		"a user":                   {1000, env("HOME", "/home/u"), []string{"/home/u/.local/state/verge/runtimes", system}},
+		"a user with XDG":          {1000, env("HOME", "/home/u", "XDG_STATE_HOME", "/s"), []string{"/s/verge/runtimes", system}},
+		"an XDG that is relative":  {1000, env("HOME", "/home/u", "XDG_STATE_HOME", "s"), []string{"/home/u/.local/state/verge/runtimes", system}},
+		"a service without a home": {1000, env(), []string{system}},
+	} {
+		if diff := cmp.Diff(tt.want, runtimeinstall.DefaultDirs(tt.uid, tt.env)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+func TestVersionsCompareNumberByNumber(t *testing.T) {
+	for _, tt := range []struct {
+		a, b string
+		want int
+	}{{"1.9.0", "1.30.0", -1}, {"1.30.0", "1.30", 0}, {"2", "1.99.99", 1}, {"", "0.1", -1}, {"1.30.0", "1.30.0", 0}} {
+		if got := runtimeinstall.CompareVersions(tt.a, tt.b); got != tt.want {
+			t.Errorf("compare(%q, %q) = %d, want %d", tt.a, tt.b, got, tt.want)
+		}
+	}
+}
+
+func TestTheProgramsOwnLockFileHasBothPlatforms(t *testing.T) {
+	r, _, _, _ := machine(t)
+	want := []runtimeinstall.Runtime{{Name: "onnxruntime", Version: "1.30.0", Platforms: []string{"linux/amd64", "linux/arm64"}}}
+	if diff := cmp.Diff(want, r.Available()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}

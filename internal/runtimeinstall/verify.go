@@ -1,0 +1,49 @@
+package runtimeinstall
+
+import (
+	"context"
+
+	"verge/internal/fault"
+)
+
+// Verify reads the library that Find returns and compares its bytes with the lock
+// file's. It fails with fault.Corrupt where an installed one has changed, and with
+// fault.Unsupported where it is another than the lock file pins: one that came with
+// the system, or another version. progress may be nil.
+func (r *Runtimes) Verify(ctx context.Context, name string, progress Progress) (Found, error) {
+	const op = "runtimeinstall.verify"
+	found, err := r.Find(name)
+	if err != nil {
+		return Found{}, err
+	}
+	p, err := r.lock.pin(name)
+	if err != nil {
+		return Found{}, err
+	}
+	sources, err := p.sources(r.host)
+	if err != nil {
+		return found, err
+	}
+	if progress == nil {
+		progress = func(Phase, int64, int64) {}
+	}
+	file, size, err := openRegular(found.Path)
+	if err != nil {
+		return found, diskError(op, found.Path, err)
+	}
+	defer file.Close() //nolint:errcheck // only read
+	if found.SHA256, err = hashFile(ctx, file, size, progress); err != nil {
+		return found, err
+	}
+	for _, s := range sources {
+		if found.SHA256 == s.LibrarySHA256 {
+			return found, nil
+		}
+	}
+	if found.Source != System && found.Version == p.Version {
+		return found, fault.New(fault.Corrupt, op, "its %d bytes have sha256 %s, which the lock file does not have for %s", size, found.SHA256, p.subject()).
+			On(found.Path).WithHint("Do not use it. Run: verge runtime install %s", p.Name)
+	}
+	return found, fault.New(fault.Unsupported, op, "it is not the %s that the lock file pins (sha256 %s)", p.subject(), found.SHA256).
+		On(found.Path).WithHint("To have the pinned one, run: verge runtime install %s", p.Name)
+}
