@@ -1,0 +1,70 @@
+package client
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"iter"
+	"net/http"
+	"strconv"
+)
+
+// Events returns what happens in a deployment, from the event with number from
+// (0 and 1 are the first) until the one of type EventEnd. What has already
+// happened comes at once, the rest as it happens:
+//
+//	for event, err := range node.Events(ctx, id, 0) {
+//
+// The sequence ends after an error, which is the last element, or after
+// EventEnd. A connection that breaks before that is an error of kind
+// "unavailable"; go on with from = the last Seq + 1.
+func (c *Client) Events(ctx context.Context, id string, from uint64) iter.Seq2[Event, error] {
+	return func(yield func(Event, error) bool) {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel() // ends the stream when the caller stops early
+		path := route("v1", "deployments", id, "events")
+		if from > 0 {
+			path += "?from=" + strconv.FormatUint(from, 10)
+		}
+		resp, err := c.send(ctx, http.MethodGet, path, nil, func(req *http.Request) {
+			req.Header.Set("Accept", "application/x-ndjson")
+		})
+		if err != nil {
+			yield(Event{}, err)
+			return
+		}
+		defer resp.Body.Close() //nolint:errcheck // it was only read
+		c.readEvents(ctx, resp, yield)
+	}
+}
+
+// readEvents passes one event for each line on. Empty lines keep the
+// connection alive.
+func (c *Client) readEvents(ctx context.Context, resp *http.Response, yield func(Event, error) bool) {
+	lines := bufio.NewScanner(resp.Body)
+	lines.Buffer(make([]byte, 0, 4096), eventLimit)
+	for lines.Scan() {
+		if len(lines.Bytes()) == 0 {
+			continue
+		}
+		var event Event
+		if err := json.Unmarshal(lines.Bytes(), &event); err != nil {
+			yield(Event{}, c.badAnswer("event: %v", err))
+			return
+		}
+		if !yield(event, nil) || event.Type == EventEnd {
+			return
+		}
+	}
+	err := lines.Err()
+	switch {
+	case errors.Is(err, bufio.ErrTooLong):
+		err = c.badAnswer("an event of more than %d bytes", eventLimit)
+	case err != nil:
+		err = c.transportError(ctx, err)
+	default:
+		err = &Error{Kind: "unavailable", Message: c.address + " ended the events before the deployment ended", uploadOffset: -1}
+	}
+	yield(Event{}, err)
+}

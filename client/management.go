@@ -1,0 +1,118 @@
+package client
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"strconv"
+)
+
+// Deploy begins a deployment and returns it as it stands; Events tells how it
+// goes on. It fails with kind "invalid", and all Problems at once, for a
+// deployment file that cannot be used, and with "conflict" while another
+// deployment of the model is under way.
+func (c *Client) Deploy(ctx context.Context, req DeploymentRequest) (*Deployment, error) {
+	var d Deployment
+	if err := c.call(ctx, http.MethodPost, "/v1/deployments", req, &d); err != nil {
+		return nil, err
+	}
+	return &d, nil
+}
+
+// Deployment returns one deployment with its verdicts.
+func (c *Client) Deployment(ctx context.Context, id string) (*Deployment, error) {
+	var d Deployment
+	if err := c.call(ctx, http.MethodGet, route("v1", "deployments", id), nil, &d); err != nil {
+		return nil, err
+	}
+	return &d, nil
+}
+
+// Deployments returns a page of deployments, the newest first.
+func (c *Client) Deployments(ctx context.Context, q DeploymentQuery) (*DeploymentList, error) {
+	query := url.Values{}
+	if q.Model != "" {
+		query.Set("model", q.Model)
+	}
+	if q.Limit > 0 {
+		query.Set("limit", strconv.Itoa(q.Limit))
+	}
+	if q.After != "" {
+		query.Set("after", q.After)
+	}
+	path := "/v1/deployments"
+	if len(query) > 0 {
+		path += "?" + query.Encode()
+	}
+	var list DeploymentList
+	if err := c.call(ctx, http.MethodGet, path, nil, &list); err != nil {
+		return nil, err
+	}
+	return &list, nil
+}
+
+// Cancel ends a deployment that has not switched yet. It fails with kind
+// "conflict" for one that has, or that has ended.
+func (c *Client) Cancel(ctx context.Context, id string) error {
+	return c.call(ctx, http.MethodPost, route("v1", "deployments", id, "cancel"), nil, nil)
+}
+
+// Models returns the status of every model.
+func (c *Client) Models(ctx context.Context) ([]ModelStatus, error) {
+	var list ModelList
+	if err := c.call(ctx, http.MethodGet, "/v1/models", nil, &list); err != nil {
+		return nil, err
+	}
+	return list.Models, nil
+}
+
+// Model returns the status of one model.
+func (c *Client) Model(ctx context.Context, name string) (*ModelStatus, error) {
+	var m ModelStatus
+	if err := c.call(ctx, http.MethodGet, route("v1", "models", name), nil, &m); err != nil {
+		return nil, err
+	}
+	return &m, nil
+}
+
+// Undeploy takes a model out of service: requests in flight end, the worker
+// goes, and it does not come back when the node starts again.
+func (c *Client) Undeploy(ctx context.Context, name string) error {
+	return c.call(ctx, http.MethodDelete, route("v1", "models", name), nil, nil)
+}
+
+// Device returns what the node runs on.
+func (c *Client) Device(ctx context.Context) (*Device, error) {
+	var d Device
+	if err := c.call(ctx, http.MethodGet, "/v1/device", nil, &d); err != nil {
+		return nil, err
+	}
+	return &d, nil
+}
+
+// Runtimes returns the inference libraries that the node found.
+func (c *Client) Runtimes(ctx context.Context) ([]Runtime, error) {
+	var list RuntimeList
+	if err := c.call(ctx, http.MethodGet, "/v1/runtimes", nil, &list); err != nil {
+		return nil, err
+	}
+	return list.Runtimes, nil
+}
+
+// Health returns the last result of the node's health checks.
+func (c *Client) Health(ctx context.Context) (*HealthStatus, error) {
+	var h HealthStatus
+	if err := c.call(ctx, http.MethodGet, "/v1/health", nil, &h); err != nil {
+		return nil, err
+	}
+	return &h, nil
+}
+
+// Status returns everything that the node tells about itself.
+func (c *Client) Status(ctx context.Context) (*Status, error) {
+	var s Status
+	if err := c.call(ctx, http.MethodGet, "/v1/status", nil, &s); err != nil {
+		return nil, err
+	}
+	return &s, nil
+}
