@@ -1,0 +1,102 @@
+package config
+
+import (
+	"log/slog"
+	"time"
+
+	"verge/internal/health"
+	"verge/internal/monitor"
+	"verge/internal/oip"
+	"verge/internal/serve"
+	"verge/internal/worker"
+)
+
+// Config is every setting of a node.
+type Config struct {
+	StateDir    string // absolute after Load
+	HTTPAddress string // host:port on the loopback interface; "" for none
+	UnixSocket  string // absolute after Load
+	RuntimeDir  string // absolute, or "" for the directories that runtimeinstall knows
+	LogLevel    string // "debug", "info", "warning", "error"
+	LogFormat   string // "text", "json"
+
+	Serve   serve.Config
+	Worker  worker.Config
+	Monitor monitor.Config
+	Health  Health
+	Limits  Limits
+	Gates   Gates
+}
+
+// Health says how often the node looks after itself, and from where on it is
+// unhealthy.
+type Health struct {
+	Checks             health.Config
+	MemoryPercent      float64 // of the memory in use
+	DiskPercent        float64 // of the state directory's file system in use
+	CPUPercent         float64 // of the processors' time in use
+	TemperatureCelsius float64 // of the processor; 0 for no limit
+}
+
+// Limits bounds what clients may send and what is kept for them.
+type Limits struct {
+	Requests oip.Limits // of inference requests
+	HTTP     HTTP
+
+	ArtifactsBytes int64 // that all uploaded files may take on disk
+	Deployments    int   // ended ones that are remembered
+	SpecBytes      int64 // of the body of a deployment request
+	PageSize       int   // entries of a list in one answer
+}
+
+// HTTP bounds connections.
+type HTTP struct {
+	MaxConnections    int           // open at a time, on each listener
+	HeaderBytes       int           // of a request's line and headers
+	ReadHeaderTimeout time.Duration // from a request's first byte to the end of its headers
+	BodyTimeout       time.Duration // without any byte of a body that is awaited
+	BodyMinRate       int           // bytes a second that a body must come at, on average after BodyTimeout
+	WriteTimeout      time.Duration // for the client to take an answer
+	IdleTimeout       time.Duration // between two requests of a connection
+	DrainTimeout      time.Duration // for requests in flight when the node is told to stop
+}
+
+// Gates is how candidates are measured before their tests.
+type Gates struct {
+	LatencyWarmup int           // runs that are not measured
+	LatencyRuns   int           // runs that are
+	Budget        time.Duration // for the runs of one gate
+}
+
+// Default returns the settings of a node that was told nothing. Paths are left
+// empty; Load chooses them by user and environment.
+func Default() Config {
+	return Config{
+		HTTPAddress: "127.0.0.1:8000", LogLevel: "info", LogFormat: "text",
+		Serve: serve.Default(), Worker: worker.Default(), Monitor: monitor.Default(),
+		Health: Health{Checks: health.Default(), MemoryPercent: 90, DiskPercent: 95, CPUPercent: 95},
+		Limits: Limits{
+			Requests: oip.DefaultLimits(),
+			HTTP: HTTP{
+				MaxConnections: 1024, HeaderBytes: 64 << 10,
+				ReadHeaderTimeout: 5 * time.Second, BodyTimeout: 10 * time.Second, BodyMinRate: 4 << 10,
+				WriteTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute, DrainTimeout: 30 * time.Second,
+			},
+			ArtifactsBytes: 8 << 30, Deployments: 100, SpecBytes: 2 << 20, PageSize: 100,
+		},
+		Gates: Gates{LatencyWarmup: 5, LatencyRuns: 20, Budget: 10 * time.Second},
+	}
+}
+
+// Level is LogLevel as log/slog counts.
+func (c Config) Level() slog.Level {
+	switch c.LogLevel {
+	case "debug":
+		return slog.LevelDebug
+	case "warning":
+		return slog.LevelWarn
+	case "error":
+		return slog.LevelError
+	}
+	return slog.LevelInfo
+}

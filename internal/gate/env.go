@@ -1,0 +1,110 @@
+package gate
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"verge/client"
+	"verge/internal/fault"
+	"verge/internal/inference"
+	"verge/internal/tensor"
+)
+
+// The gates, by the names that their verdicts have.
+const (
+	GateLatency     = "latency"
+	GateMemory      = "memory"
+	GateSignature   = "signature"
+	GatePerformance = "performance"
+	GateFunctional  = "functional"
+	GateLoad        = "load"
+)
+
+// Env is what every check needs of the machine that it runs on.
+type Env struct {
+	Device   string                // what the machine is called in verdicts
+	Now      func() time.Time      // the clock that latencies are read from
+	Celsius  func() *float64       // nil, or the processor's temperature, which may be nil
+	Progress func(client.Progress) // nil, or told after each measurement, by any goroutine
+}
+
+// Version is a loaded candidate as seen from inside. Warm runs one inference that
+// no request count shows; *serve.Version implements it.
+type Version interface {
+	Signature() inference.Signature
+	Warm(ctx context.Context, inputs []tensor.Tensor, use func(outputs []tensor.Tensor)) error
+}
+
+// Candidate is a loaded candidate as clients see it; *client.Client implements it.
+type Candidate interface {
+	Infer(ctx context.Context, req client.InferRequest) (*client.InferResponse, error)
+}
+
+// Target is a candidate with a request that it should answer.
+type Target struct {
+	Candidate Candidate
+	Model     string
+	Signature inference.Signature
+	Inputs    []tensor.Tensor // of one request, of the batch size that is promised
+	Source    string          // where Inputs come from: "seeded inputs (seed 0)"
+}
+
+// request is the inference that the tests repeat.
+func (t Target) request(inputs []tensor.Tensor) client.InferRequest {
+	req := client.InferRequest{Model: t.Model, Inputs: make([]client.Tensor, len(inputs))}
+	for i, in := range inputs {
+		req.Inputs[i] = client.Tensor{Name: in.Name, Datatype: in.DType.String(), Shape: in.Shape, Data: in.Data}
+	}
+	return req
+}
+
+// verdict begins the verdict of a gate.
+func (e Env) verdict(gate string) client.Verdict {
+	v := client.Verdict{Gate: gate, Device: e.Device, Time: e.Now()}
+	if e.Celsius != nil {
+		v.Celsius = e.Celsius()
+	}
+	return v
+}
+
+func (e Env) progress(step string, done, total int, figure float64, unit string) {
+	if e.Progress != nil {
+		e.Progress(client.Progress{Step: step, Done: int64(done), Total: int64(total), Figure: &figure, Unit: unit})
+	}
+}
+
+// failed is the verdict of a check that could not run.
+func failed(v client.Verdict, format string, args ...any) client.Verdict {
+	v.Outcome, v.Detail = client.OutcomeError, fmt.Sprintf(format, args...)
+	return v
+}
+
+// held compares the figure with its limit, which it may reach.
+func held(v client.Verdict, figure, limit float64, unit string) client.Verdict {
+	v.Figure, v.Limit, v.Unit, v.Outcome = &figure, &limit, unit, client.OutcomePass
+	if figure > limit {
+		v.Outcome = client.OutcomeFail
+	}
+	return v
+}
+
+// message is err for people, whichever of the two kinds it is.
+func message(err error) string { return fault.Message(err) }
+
+func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+// Hint says what to do about a verdict that refused a deployment.
+func Hint(gate string) string {
+	switch gate {
+	case GateLatency, GatePerformance:
+		return "Deploy a faster model, or raise deployment.max_latency_ms."
+	case GateMemory:
+		return "Deploy a smaller model, or raise deployment.memory_limit_mb."
+	case GateFunctional:
+		return "Compare the model with tests.functional_test.golden; widen its tolerance where the difference is rounding."
+	case GateLoad:
+		return "Give the model more threads, or lower what tests.load_test asks for."
+	}
+	return ""
+}

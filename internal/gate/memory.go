@@ -1,0 +1,86 @@
+package gate
+
+import (
+	"fmt"
+	"strings"
+
+	"verge/client"
+	"verge/internal/inference"
+)
+
+// Usage is what was measured of the process that holds a candidate.
+type Usage struct {
+	PeakBytes int64  // the most that it took so far
+	How       string // how that was measured, one phrase: "RssAnon+RssShmem of the worker, sampled"
+}
+
+// Memory holds the peak of the candidate's process against the limit. Where it
+// could not be measured, why says the reason and the verdict is inconclusive: a
+// model that runs inside the node has no memory of its own that could be read.
+func Memory(e Env, used Usage, why error, limitMB int) client.Verdict {
+	const mb = 1 << 20
+	v := e.verdict(GateMemory)
+	limit := float64(limitMB)
+	if why != nil {
+		v.Outcome, v.Limit, v.Unit, v.Detail = client.OutcomeInconclusive, &limit, "MB", message(why)
+		return v
+	}
+	v.How, v.Samples = used.How, 1
+	return held(v, float64(used.PeakBytes)/mb, limit, "MB")
+}
+
+// Signature compares the candidate's inputs and outputs with those of the version
+// that serves now, which is nil where none does. What old clients ask stays
+// answered when every input is as it was and no output is gone or changed. Anything
+// else is inconclusive: whether clients are ready for it cannot be measured here.
+func Signature(e Env, serving *inference.Signature, candidate inference.Signature) client.Verdict {
+	v := e.verdict(GateSignature)
+	v.How, v.Outcome = "compared with the version that serves now", client.OutcomePass
+	if serving == nil {
+		v.Outcome, v.Detail = client.OutcomeSkipped, "no version serves now"
+		return v
+	}
+	changes := differences("input", serving.Inputs, candidate.Inputs)
+	changes = append(changes, differences("output", serving.Outputs, candidate.Outputs)...)
+	broken := 0
+	texts := make([]string, len(changes))
+	for i, c := range changes {
+		texts[i] = c.text
+		if c.breaks {
+			broken++
+		}
+	}
+	figure, limit := float64(broken), 0.0
+	v.Figure, v.Limit, v.Unit, v.Samples = &figure, &limit, "changes", len(candidate.Inputs)+len(candidate.Outputs)
+	v.Detail = strings.Join(texts, "; ")
+	if broken > 0 {
+		v.Outcome = client.OutcomeInconclusive
+		v.Detail += "; clients of the version that serves may not be ready for it"
+	}
+	return v
+}
+
+type change struct {
+	text   string
+	breaks bool // a client that knows the old signature may fail
+}
+
+func differences(kind string, before, after []inference.Spec) []change {
+	var all []change
+	for _, old := range before {
+		i := inference.Index(after, old.Name)
+		switch {
+		case i < 0:
+			all = append(all, change{fmt.Sprintf("%s %q is gone", kind, old.Name), true})
+		case old.String() != after[i].String():
+			all = append(all, change{fmt.Sprintf("%s %q was %s%s, is %s%s", kind, old.Name,
+				old.DType, inference.FormatShape(old.Shape), after[i].DType, inference.FormatShape(after[i].Shape)), true})
+		}
+	}
+	for _, fresh := range after {
+		if inference.Index(before, fresh.Name) < 0 {
+			all = append(all, change{fmt.Sprintf("%s %q is new", kind, fresh.Name), kind == "input"})
+		}
+	}
+	return all
+}

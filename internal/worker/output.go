@@ -1,0 +1,109 @@
+package worker
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+)
+
+const (
+	keptOutput = 64 << 10 // of what a worker wrote last
+	maxLine    = 8 << 10  // longer lines are cut into several
+)
+
+// output keeps the end of what a worker writes on standard output and standard
+// error, and passes on the log records in it.
+//
+// The worker's own logger writes a record as a line of JSON; all else comes from
+// the library. One stream keeps both in order, and what was written before a crash
+// is still there to be read after it.
+type output struct {
+	log   *slog.Logger // gets the records; they pass its handler's level
+	level slog.Level   // lower ones are dropped
+
+	mu   sync.Mutex // guards tail
+	tail []byte     // at most keptOutput
+}
+
+// String returns the end of the output, in whole lines where they fit.
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return strings.ToValidUTF8(string(o.tail), "�")
+}
+
+// last returns the last lines, at most n bytes, fit to be shown.
+func (o *output) last(n int) string {
+	text := strings.TrimSpace(o.String())
+	if len(text) > n {
+		text = text[len(text)-n:]
+		if _, rest, ok := strings.Cut(text, "\n"); ok {
+			text = rest
+		}
+	}
+	return clean(text)
+}
+
+// read takes everything in until r ends.
+func (o *output) read(r io.Reader) {
+	lines := bufio.NewReaderSize(r, maxLine)
+	for {
+		line, err := lines.ReadSlice('\n')
+		if len(line) > 0 {
+			o.line(line)
+		}
+		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
+			return
+		}
+	}
+}
+
+func (o *output) line(line []byte) {
+	if level, message, attrs, ok := parseRecord(line); ok {
+		if level >= o.level {
+			o.log.Log(context.Background(), level, "message of the inference library", append([]any{"text", message}, attrs...)...)
+		}
+		line = []byte(level.String() + " " + message + "\n")
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.tail = append(o.tail, line...)
+	if over := len(o.tail) - keptOutput; over > 0 {
+		o.tail = append(o.tail[:0], o.tail[over:]...)
+	}
+}
+
+// parseRecord reads a line that slog.JSONHandler wrote. Attributes that are no
+// strings, numbers or booleans are left out.
+func parseRecord(line []byte) (level slog.Level, message string, attrs []any, ok bool) {
+	if !strings.HasPrefix(string(line), `{"time":`) {
+		return 0, "", nil, false
+	}
+	var record map[string]any
+	if json.Unmarshal(line, &record) != nil {
+		return 0, "", nil, false
+	}
+	name, _ := record[slog.LevelKey].(string)
+	message, ok = record[slog.MessageKey].(string)
+	if !ok || level.UnmarshalText([]byte(name)) != nil {
+		return 0, "", nil, false
+	}
+	for _, key := range slices.Sorted(maps.Keys(record)) {
+		switch value := record[key].(type) {
+		case string:
+			if key != slog.LevelKey && key != slog.MessageKey && key != slog.TimeKey {
+				attrs = append(attrs, clean(clip(key, 64)), clean(value))
+			}
+		case float64, bool:
+			attrs = append(attrs, clean(clip(key, 64)), value)
+		}
+	}
+	return level, clean(message), attrs, true
+}
