@@ -1,0 +1,213 @@
+package deploy
+
+import (
+	"fmt"
+	"io"
+	"strings"
+
+	"verge/internal/deployfile"
+	"verge/internal/fault"
+	"verge/internal/modelfile"
+)
+
+// Machine is what a check must know of this device.
+type Machine interface {
+	// CPUs is how many logical processors this process may use.
+	CPUs() int
+	// AvailableMemory is what a new process could take, in bytes.
+	AvailableMemory() (int64, error)
+	// Accelerators returns the devices of a kind ("gpu", "npu", "tpu") that are
+	// there, and the paths that were looked at.
+	Accelerators(kind string) (found, lookedFor []string)
+}
+
+// Libraries finds an installed native library by runtime name. It fails with a
+// *fault.Error whose hint says how to install it.
+type Libraries func(runtime string) (version string, err error)
+
+// Findings is what can be said about a deployment without loading the model.
+type Findings struct {
+	Model    *modelfile.Info // nil where the file could not be read
+	Runtime  string          // that would run it
+	Threads  int             // that it would get
+	Warnings []string
+	Problems fault.Problems // empty: it may be loaded
+	Kind     fault.Kind     // of the first problem
+}
+
+// Err returns the problems as one error, or nil.
+func (f *Findings) Err() error {
+	if len(f.Problems) == 0 {
+		return nil
+	}
+	hint := ""
+	for _, p := range f.Problems {
+		if hint == "" {
+			hint = p.Hint
+		}
+	}
+	return &fault.Error{Kind: f.Kind, Op: "deploy.check", Hint: hint, Err: f.Problems}
+}
+
+func (f *Findings) problem(kind fault.Kind, path, hint, format string, args ...any) {
+	if len(f.Problems) == 0 {
+		f.Kind = kind
+	}
+	f.Problems = append(f.Problems, fault.Problem{Path: path, Message: fmt.Sprintf(format, args...), Hint: hint})
+}
+
+func (f *Findings) fault(path string, err error) {
+	f.problem(fault.KindOf(err), path, fault.HintOf(err), "%s", fault.Message(err))
+}
+
+func (f *Findings) warn(format string, args ...any) {
+	f.Warnings = append(f.Warnings, fmt.Sprintf(format, args...))
+}
+
+// Check finds everything that is wrong with deploying file on this machine and
+// that can be found without loading the model: its packages, device, memory
+// and threads, and the bytes of the model, of which r holds size.
+func Check(file *deployfile.File, r io.ReaderAt, size int64, machine Machine, libraries Libraries) *Findings {
+	f := &Findings{Runtime: file.Deployment.Runtime}
+	f.checkModel(file, r, size)
+	f.checkPackages(file, libraries)
+	f.checkDevice(file, machine)
+	f.checkResources(file, machine)
+	for _, note := range file.Notes() {
+		f.warn("%s: %s", note.Path, note.Message)
+	}
+	return f
+}
+
+// CheckDigest holds the digest of the model's bytes, "sha256:" and hexadecimal
+// digits, against the one that the file asks for, if it does.
+func (f *Findings) CheckDigest(file *deployfile.File, digest string) {
+	if want := file.Model.SHA256; want != "" && "sha256:"+want != digest {
+		f.problem(fault.Corrupt, "model.sha256", "Correct model.sha256, or deploy the file that it names.",
+			"the model's bytes have %s", digest)
+	}
+}
+
+// checkModel reads the model file as far as Go can.
+func (f *Findings) checkModel(file *deployfile.File, r io.ReaderAt, size int64) {
+	const key = "model.path"
+	if limit := file.ModelSizeLimit(); limit > 0 && size > limit {
+		f.problem(fault.TooLarge, key, "Deploy a smaller model, or another deployment.device_type.",
+			"the model has %d bytes, the limit of device_type %s is %d", size, file.Deployment.DeviceType, limit)
+	}
+	info, err := modelfile.Inspect(r, size, modelfile.DefaultLimits())
+	if err != nil {
+		f.fault(key, err)
+		return
+	}
+	f.Model = info
+	if declared := file.Model.Format; declared != "" && !strings.EqualFold(declared, string(info.Format)) {
+		f.problem(fault.Invalid, "model.format", "Correct model.format, or leave it out.",
+			"the file says %s, but the bytes are %s", declared, info.Format)
+	}
+	runtime := runtimeOf(info.Format)
+	if f.Runtime == "" {
+		f.Runtime = runtime
+	}
+	if f.Runtime != runtime {
+		f.problem(fault.Unsupported, "deployment.runtime", "Leave deployment.runtime out.",
+			"%s does not run %s models in this version; %s does", f.Runtime, info.Format, runtime)
+	}
+}
+
+// runtimeOf is the runtime that runs a format by default.
+func runtimeOf(format modelfile.Format) string {
+	switch format {
+	case modelfile.ONNX:
+		return "onnxruntime"
+	case modelfile.TFLite:
+		return "litert"
+	case modelfile.OpenVINO:
+		return "openvino"
+	case modelfile.TensorRT:
+		return "tensorrt"
+	}
+	return string(format)
+}
+
+// checkPackages looks for each of required_packages, and for the runtime's library.
+func (f *Findings) checkPackages(file *deployfile.File, libraries Libraries) {
+	for i, requirement := range file.RequiredPackages {
+		key := fmt.Sprintf("required_packages[%d]", i)
+		name, isRuntime := strings.CutPrefix(requirement.Capability(), "runtime:")
+		if !isRuntime {
+			continue // built in
+		}
+		version, err := libraries(name)
+		if err != nil {
+			f.problem(fault.KindOf(err), key, fault.HintOf(err), "%s is not here: %s", requirement.Raw, fault.Message(err))
+			continue
+		}
+		if !requirement.Satisfied(version) {
+			f.problem(fault.Unsupported, key, "Install a version that fits, or change required_packages.",
+				"%s wants %s%s, %s %s is installed", requirement.Raw, requirement.Operator, requirement.Version, name, version)
+		}
+	}
+	if f.Model == nil || len(f.Problems) > 0 {
+		return
+	}
+	if _, err := libraries(f.Runtime); err != nil {
+		f.fault("deployment.runtime", err)
+	}
+}
+
+// checkDevice refuses a device that is not there, unless the file allows the CPU.
+func (f *Findings) checkDevice(file *deployfile.File, machine Machine) {
+	kind := file.Deployment.DeviceType
+	switch kind {
+	case "cpu", "mobile", "embedded":
+		return
+	}
+	found, lookedFor := machine.Accelerators(kind)
+	state := fmt.Sprintf("no %s on this machine (looked for %s)", kind, strings.Join(lookedFor, ", "))
+	if len(found) > 0 {
+		state = fmt.Sprintf("%s is there, but no runtime of this version uses a %s", strings.Join(found, ", "), kind)
+	}
+	// A device that is there but has no provider falls back unless forbidden; one that is not there only where asked.
+	if file.Deployment.Fallback == "cpu" || len(found) > 0 && file.Deployment.Fallback != "none" {
+		f.warn("deployment.device_type: %s; the CPU is used instead", state)
+		return
+	}
+	f.problem(fault.Unsupported, "deployment.device_type",
+		`Set deployment.device_type to "cpu", or deployment.fallback to "cpu".`, "%s", state)
+}
+
+// checkResources compares what the file asks for with what is free.
+func (f *Findings) checkResources(file *deployfile.File, machine Machine) {
+	const mib = 1 << 20
+	limit := int64(file.Deployment.MemoryLimitMB) * mib
+	if free, err := machine.AvailableMemory(); err != nil {
+		f.warn("deployment.memory_limit_mb: free memory could not be read: %v", err)
+	} else if limit > free {
+		f.problem(fault.Exhausted, "deployment.memory_limit_mb",
+			"Lower the limit, or undeploy a model that is no longer needed.",
+			"%d MB must be free before the load, %d MB are", file.Deployment.MemoryLimitMB, free/mib)
+	}
+	if f.Model != nil && f.Model.MemoryEstimate > limit {
+		f.warn("deployment.memory_limit_mb: the model is estimated to need %d MB, the limit is %d MB",
+			(f.Model.MemoryEstimate+mib-1)/mib, file.Deployment.MemoryLimitMB)
+	}
+	f.Threads = f.threads(file, machine)
+}
+
+// threads is the budget that the file gets on this machine.
+func (f *Findings) threads(file *deployfile.File, machine Machine) int {
+	asked, cpus := file.Deployment.CPUThreads, machine.CPUs()
+	switch {
+	case asked > cpus:
+		f.warn("deployment.cpu_threads: %d asked for, this machine has %d: %d used", asked, cpus, cpus)
+		return cpus
+	case asked > 0:
+		return asked
+	case file.Deployment.DeviceType == "embedded":
+		return 1
+	case file.Deployment.DeviceType == "mobile":
+		return max(1, cpus/2)
+	}
+	return cpus
+}

@@ -1,0 +1,166 @@
+package deploy_test
+
+import (
+	"bytes"
+	"errors"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"verge/internal/deploy"
+	"verge/internal/deployfile"
+	"verge/internal/fault"
+)
+
+func TestCheckFindsEverythingThatNeedsNoLoad(t *testing.T) {
+	const mib = 1 << 20
+	installed := func(string) (string, error) { return "1.20.0", nil }
+	absent := func(name string) (string, error) {
+		return "", fault.New(fault.NotFound, "runtimes.find", "%s is not installed", name).WithHint("verge runtime install %s", name)
+	}
+	big := machine{cpus: 4, memory: 4096 * mib}
+	tests := map[string]struct {
+		spec      string
+		model     []byte
+		machine   machine
+		libraries deploy.Libraries
+		threads   int
+		kind      fault.Kind
+		problems  fault.Problems
+		warnings  []string
+	}{
+		"nothing": {spec: `{"model":{"path":"m.onnx"}}`, machine: big, threads: 4},
+		"the format contradicts the bytes": {
+			spec: `{"model":{"path":"m.tflite","format":"tflite"}}`, machine: big, threads: 4, kind: fault.Invalid,
+			problems: fault.Problems{{Path: "model.format", Message: "the file says tflite, but the bytes are onnx", Hint: "Correct model.format, or leave it out."}},
+		},
+		"a runtime that does not run the format": {
+			spec: `{"model":{"path":"m.onnx"},"deployment":{"runtime":"litert"}}`, machine: big, threads: 4, kind: fault.Unsupported,
+			problems: fault.Problems{{
+				Path: "deployment.runtime", Message: "litert does not run onnx models in this version; onnxruntime does", Hint: "Leave deployment.runtime out.",
+			}},
+		},
+		"a model over the limit of the device": {
+			spec: `{"model":{"path":"m.onnx"},"deployment":{"device_type":"embedded"}}`, machine: big, threads: 1, kind: fault.TooLarge,
+			model: bytes.Repeat([]byte{0}, 64*mib+1),
+			problems: fault.Problems{
+				{
+					Path: "model.path", Message: "the model has 67108865 bytes, the limit of device_type embedded is 67108864",
+					Hint: "Deploy a smaller model, or another deployment.device_type.",
+				},
+				{Path: "model.path", Message: "*"},
+			},
+		},
+		"a library that is not here": {
+			spec: `{"model":{"path":"m.onnx"}}`, machine: big, libraries: absent, threads: 4, kind: fault.NotFound,
+			problems: fault.Problems{{Path: "deployment.runtime", Message: "onnxruntime is not installed", Hint: "verge runtime install onnxruntime"}},
+		},
+		"packages that are not here, and built in ones that are": {
+			spec: `{"model":{"path":"m.onnx"},"required_packages":["numpy","onnxruntime"]}`, machine: big, libraries: absent, threads: 4, kind: fault.NotFound,
+			problems: fault.Problems{{
+				Path: "required_packages[1]", Message: "onnxruntime is not here: onnxruntime is not installed", Hint: "verge runtime install onnxruntime",
+			}},
+		},
+		"a package of another version": {
+			spec: `{"model":{"path":"m.onnx"},"required_packages":["onnxruntime>=1.25"]}`, machine: big, threads: 4, kind: fault.Unsupported,
+			problems: fault.Problems{{
+				Path: "required_packages[0]", Message: "onnxruntime>=1.25 wants >=1.25, onnxruntime 1.20.0 is installed",
+				Hint: "Install a version that fits, or change required_packages.",
+			}},
+		},
+		"a device that is not there": {
+			spec: `{"model":{"path":"m.onnx"},"deployment":{"device_type":"gpu"}}`, machine: big, threads: 4, kind: fault.Unsupported,
+			problems: fault.Problems{{
+				Path: "deployment.device_type", Message: "no gpu on this machine (looked for /dev/gpu*)",
+				Hint: `Set deployment.device_type to "cpu", or deployment.fallback to "cpu".`,
+			}},
+		},
+		"a device that is not there, with the CPU to fall back to": {
+			spec: `{"model":{"path":"m.onnx"},"deployment":{"device_type":"npu","fallback":"cpu"}}`, machine: big, threads: 4,
+			warnings: []string{"deployment.device_type: no npu on this machine (looked for /dev/npu*); the CPU is used instead"},
+		},
+		"a device that is there and that no runtime uses": {
+			spec:    `{"model":{"path":"m.onnx"},"deployment":{"device_type":"gpu"}}`,
+			machine: machine{cpus: 4, memory: 4096 * mib, gpus: []string{"/dev/gpu0"}}, threads: 4,
+			warnings: []string{"deployment.device_type: /dev/gpu0 is there, but no runtime of this version uses a gpu; the CPU is used instead"},
+		},
+		"the same without a fallback": {
+			spec:    `{"model":{"path":"m.onnx"},"deployment":{"device_type":"gpu","fallback":"none"}}`,
+			machine: machine{cpus: 4, memory: 4096 * mib, gpus: []string{"/dev/gpu0"}}, threads: 4, kind: fault.Unsupported,
+			problems: fault.Problems{{
+				Path: "deployment.device_type", Message: "/dev/gpu0 is there, but no runtime of this version uses a gpu",
+				Hint: `Set deployment.device_type to "cpu", or deployment.fallback to "cpu".`,
+			}},
+		},
+		"more memory than is free": {
+			spec:    `{"model":{"path":"m.onnx"},"deployment":{"memory_limit_mb":512}}`,
+			machine: machine{cpus: 4, memory: 100 * mib}, threads: 4, kind: fault.Exhausted,
+			problems: fault.Problems{{
+				Path: "deployment.memory_limit_mb", Message: "512 MB must be free before the load, 100 MB are",
+				Hint: "Lower the limit, or undeploy a model that is no longer needed.",
+			}},
+		},
+		"memory that cannot be read": {
+			spec:    `{"model":{"path":"m.onnx"}}`,
+			machine: machine{cpus: 4, err: errors.New("no /proc")}, threads: 4,
+			warnings: []string{"deployment.memory_limit_mb: free memory could not be read: no /proc"},
+		},
+		"more threads than processors": {
+			spec: `{"model":{"path":"m.onnx"},"deployment":{"cpu_threads":9}}`, machine: big, threads: 4,
+			warnings: []string{"deployment.cpu_threads: 9 asked for, this machine has 4: 4 used"},
+		},
+		"fewer threads than processors": {spec: `{"model":{"path":"m.onnx"},"deployment":{"cpu_threads":2}}`, machine: big, threads: 2},
+		"half the processors on a mobile": {
+			spec: `{"model":{"path":"m.onnx"},"deployment":{"device_type":"mobile"}}`, machine: big, threads: 2,
+		},
+		"several problems at once": {
+			spec:    `{"model":{"path":"m.onnx","format":"openvino"},"deployment":{"device_type":"tpu","memory_limit_mb":256}}`,
+			machine: machine{cpus: 1, memory: 10 * mib}, threads: 1, kind: fault.Invalid,
+			problems: fault.Problems{
+				{Path: "model.format", Message: "the file says openvino, but the bytes are onnx", Hint: "Correct model.format, or leave it out."},
+				{
+					Path: "deployment.device_type", Message: "no tpu on this machine (looked for /dev/tpu*)",
+					Hint: `Set deployment.device_type to "cpu", or deployment.fallback to "cpu".`,
+				},
+				{
+					Path: "deployment.memory_limit_mb", Message: "256 MB must be free before the load, 10 MB are",
+					Hint: "Lower the limit, or undeploy a model that is no longer needed.",
+				},
+			},
+		},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			file, err := deployfile.Parse([]byte(test.spec), "deployment.json")
+			if err != nil {
+				t.Fatal(err)
+			}
+			data := test.model
+			if data == nil {
+				data = model(t, "digits.onnx")
+			}
+			libraries := test.libraries
+			if libraries == nil {
+				libraries = installed
+			}
+			f := deploy.Check(file, bytes.NewReader(data), int64(len(data)), test.machine, libraries)
+			for i, p := range test.problems {
+				if p.Message == "*" && i < len(f.Problems) { // another package's words
+					f.Problems[i].Message, f.Problems[i].Hint = "*", ""
+				}
+			}
+			if diff := cmp.Diff(test.problems, f.Problems); diff != "" {
+				t.Errorf("problems (-want +got):\n%s", diff)
+			}
+			if diff := cmp.Diff(test.warnings, f.Warnings); diff != "" {
+				t.Errorf("warnings (-want +got):\n%s", diff)
+			}
+			if f.Threads != test.threads {
+				t.Errorf("%d threads, want %d", f.Threads, test.threads)
+			}
+			if err := f.Err(); (err != nil) != (len(test.problems) > 0) || err != nil && fault.KindOf(err) != test.kind {
+				t.Errorf("Err = %v (%v), want kind %v", err, fault.KindOf(err), test.kind)
+			}
+		})
+	}
+}

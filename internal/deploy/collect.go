@@ -1,0 +1,90 @@
+package deploy
+
+import (
+	"errors"
+	"maps"
+	"slices"
+	"time"
+
+	"verge/client"
+)
+
+// trim forgets the oldest ended deployments beyond the limit, and artifacts that
+// nothing refers to. m.mu is held.
+func (m *Manager) trim() error {
+	var ended []*client.Deployment
+	for _, d := range m.known {
+		if d.Phase.Final() {
+			ended = append(ended, d)
+		}
+	}
+	slices.SortFunc(ended, newestFirst)
+	var old []string
+	if len(ended) > m.host.KeepDeployments {
+		for _, d := range ended[m.host.KeepDeployments:] {
+			old = append(old, d.ID)
+			delete(m.known, d.ID)
+			delete(m.logs, d.ID)
+		}
+	}
+	const journalLines = 10_000
+	if err := m.store.forget(old, journalLines); err != nil {
+		return err
+	}
+	return m.collect()
+}
+
+// uploadPatience is how long an artifact may lie in the store before the first
+// deployment asks for it.
+const uploadPatience = time.Hour
+
+// collect removes the artifacts that no serving, previous or running version
+// needs. One that no deployment has asked for yet was uploaded for one that is about
+// to be submitted: it stays for uploadPatience. m.mu is held.
+func (m *Manager) collect() error {
+	records, err := m.store.models()
+	if err != nil {
+		return err
+	}
+	needed := map[string]bool{}
+	for _, record := range records {
+		for _, release := range []*release{record.Serving, record.Before} {
+			if release != nil {
+				for _, digest := range release.Artifacts {
+					needed[digest] = true
+				}
+			}
+		}
+	}
+	for _, r := range m.runs {
+		for _, digest := range r.req.Artifacts {
+			needed[digest] = true
+		}
+	}
+	maps.Copy(m.used, needed)
+	all, err := m.host.Artifacts.List()
+	if err != nil {
+		return err
+	}
+	var errs []error
+	unused := map[string]time.Time{}
+	for _, digest := range all {
+		if needed[digest] {
+			continue
+		}
+		if !m.used[digest] {
+			first, seen := m.unused[digest]
+			if !seen {
+				first = m.host.Now()
+			}
+			if m.host.Now().Sub(first) < uploadPatience {
+				unused[digest] = first
+				continue
+			}
+		}
+		delete(m.used, digest)
+		errs = append(errs, m.host.Artifacts.Remove(digest))
+	}
+	m.unused = unused
+	return errors.Join(errs...)
+}

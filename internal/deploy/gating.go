@@ -1,0 +1,247 @@
+package deploy
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"verge/client"
+	"verge/internal/dataset"
+	"verge/internal/deployfile"
+	"verge/internal/fault"
+	"verge/internal/gate"
+	"verge/internal/inference"
+	"verge/internal/modelfile"
+	"verge/internal/tensor"
+)
+
+// The runs of the latency gate.
+const (
+	latencyWarmup = 5
+	latencyRuns   = 20
+)
+
+// runtimeName is the runtime that the file asks for, else that of the bytes'
+// format, which checking has seen.
+func runtimeName(file *deployfile.File, data []byte) string {
+	if file.Deployment.Runtime != "" {
+		return file.Deployment.Runtime
+	}
+	format, err := modelfile.Sniff(bytes.NewReader(data), int64(len(data)))
+	if err != nil {
+		format = modelfile.Format(strings.ToLower(file.Model.Format))
+	}
+	return runtimeOf(format)
+}
+
+// env is what gates need of this machine.
+func (r *run) env() gate.Env {
+	host := r.m.host
+	return gate.Env{Device: host.Device, Now: host.Now, Celsius: host.Celsius, Progress: r.progress}
+}
+
+// gate is the phase that measures the candidate from inside: nothing of it counts
+// as a request. All its gates speak before one of them refuses.
+func (r *run) gate(ctx context.Context) error {
+	golden, err := r.golden()
+	if err != nil {
+		return err
+	}
+	r.cases = golden
+	inputs, source := r.inputs()
+	file, version := r.file.Deployment, r.candidate.Version
+	v := gate.Latency(ctx, r.env(), version, inputs, gate.LatencyLimits{
+		Warmup: latencyWarmup, Runs: latencyRuns, LimitMS: file.MaxLatencyMS, Source: source,
+	})
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	refused := []error{r.judge(v)}
+	used, why := r.m.host.memory(r.candidate.Session)
+	refused = append(refused, r.judge(gate.Memory(r.env(), used, why, file.MemoryLimitMB)))
+	return joined(append(refused, r.judge(gate.Signature(r.env(), r.m.signature(r.d.Model), version.Signature()))))
+}
+
+// test is the phase that asks the candidate as clients would, at an address that
+// only it answers. The first test that refuses it ends the phase; the tests behind
+// it are skipped, and say so.
+func (r *run) test(ctx context.Context) error {
+	address, stop, err := r.m.host.Expose(r.candidate.Version)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	front, err := client.New(address)
+	if err != nil {
+		return fault.New(fault.Internal, "deploy.test", "private route: %w", err)
+	}
+	defer front.Close()
+	inputs, source := r.inputs()
+	target := gate.Target{
+		Candidate: front, Model: r.d.Model, Signature: r.candidate.Version.Signature(), Inputs: inputs, Source: source,
+	}
+	refused := error(nil)
+	for _, t := range r.tests(target) {
+		var v client.Verdict
+		switch {
+		case !t.enabled:
+			v = client.Verdict{Detail: "not asked for"}
+		case refused != nil:
+			v = client.Verdict{Detail: "not run after a test that failed"}
+		default:
+			v = t.run(ctx)
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if v.Gate == "" {
+			v.Gate, v.Outcome, v.Device, v.Time = t.gate, client.OutcomeSkipped, r.m.host.Device, r.m.host.Now()
+		}
+		if err := r.judge(v); err != nil {
+			refused = err
+		}
+	}
+	if refused != nil {
+		return refused
+	}
+	return r.candidate.Version.Ready() // a worker that the tests killed does not take over
+}
+
+// test is one of the tests of a deployment file.
+type test struct {
+	gate    string
+	enabled bool
+	run     func(context.Context) client.Verdict
+}
+
+func (r *run) tests(target gate.Target) []test {
+	asked, env := r.file.Tests, r.env()
+	return []test{
+		{gate.GatePerformance, asked.Performance.Enabled, func(ctx context.Context) client.Verdict {
+			return gate.Performance(ctx, env, target, gate.PerformancePlan{
+				Warmup: asked.Performance.Warmup, Runs: asked.Performance.Runs,
+				Percentile: asked.Performance.Percentile, LimitMS: r.file.Deployment.MaxLatencyMS,
+			})
+		}},
+		{gate.GateFunctional, asked.Functional.Enabled, func(ctx context.Context) client.Verdict {
+			return gate.Functional(ctx, env, target, r.cases, asked.Functional.Tolerance)
+		}},
+		{gate.GateLoad, asked.Load.Enabled, func(ctx context.Context) client.Verdict {
+			return gate.Load(ctx, env, target, gate.LoadPlan{
+				Clients: asked.Load.Clients, RequestsPerClient: asked.Load.RequestsPerClient,
+				MinSuccessRate: asked.Load.MinSuccessRate, Rate: asked.Load.Rate, Duration: time.Duration(asked.Load.Duration),
+			})
+		}},
+	}
+}
+
+// golden reads the golden cases, where the functional test has any.
+func (r *run) golden() ([]gate.Case, error) {
+	digest := r.req.Artifacts["golden"]
+	if digest == "" || !r.file.Tests.Functional.Enabled || r.file.Tests.Functional.Golden == "" {
+		return nil, nil
+	}
+	memory, err := r.m.host.Artifacts.Load(digest)
+	if err != nil {
+		return nil, err
+	}
+	defer memory.Close() //nolint:errcheck // only read
+	arrays, err := dataset.ReadNPZ(memory.Bytes())
+	if err == nil {
+		for i := range arrays {
+			arrays[i].Data = bytes.Clone(arrays[i].Data)
+		}
+		var cases []gate.Case
+		if cases, err = gate.Cases(r.candidate.Version.Signature(), arrays, r.file.Deployment.BatchSize); err == nil {
+			return cases, nil
+		}
+	}
+	return nil, &fault.Error{
+		Kind: fault.KindOf(err), Op: "deploy.golden", Subject: "tests.functional_test.golden", Err: err,
+		Hint: "Name the arrays of the npz file as the model's inputs and outputs; verge inspect shows them.",
+	}
+}
+
+// inputs returns one request of the promised batch size, and where it comes from:
+// the first golden case where that has the size, else the seeded probe.
+func (r *run) inputs() (inputs []tensor.Tensor, source string) {
+	if len(r.cases) > 0 && sameShapes(r.cases[0].Inputs, r.candidate.probe) {
+		return r.cases[0].Inputs, "golden inputs, " + r.cases[0].Name
+	}
+	return r.candidate.probe, "seeded inputs (seed 0)"
+}
+
+func sameShapes(a, b []tensor.Tensor) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if inference.FormatShape(a[i].Shape) != inference.FormatShape(b[i].Shape) {
+			return false
+		}
+	}
+	return true
+}
+
+// judge keeps a verdict and says what it means in the stage testing: fail and error
+// refuse the candidate, inconclusive warns.
+func (r *run) judge(v client.Verdict) error {
+	r.verdict(v)
+	switch v.Outcome {
+	case client.OutcomePass, client.OutcomeSkipped:
+		return nil
+	case client.OutcomeInconclusive:
+		r.warn(v.Gate + ": inconclusive: " + v.Detail)
+		return nil
+	case client.OutcomeError:
+		return fault.New(fault.Internal, "deploy.gate", "%s could not be measured: %s", v.Gate, v.Detail)
+	case client.OutcomeFail:
+	}
+	text := fmt.Sprintf("%s is %s, the limit is %s", v.Gate, figure(v.Figure, v.Unit), figure(v.Limit, v.Unit))
+	if v.Detail != "" {
+		text += " (" + v.Detail + ")"
+	}
+	return fault.New(fault.Invalid, "deploy.gate", "%s", text).WithHint("%s", gate.Hint(v.Gate))
+}
+
+// figure is a number with its unit, as short as it may be without saying less.
+func figure(x *float64, unit string) string {
+	if x == nil {
+		return "unknown"
+	}
+	return strings.TrimSpace(fmt.Sprintf("%.4g %s", *x, unit))
+}
+
+// joined makes one error of those that are not nil, of the kind of the first.
+func joined(errs []error) error {
+	var texts []string
+	var first error
+	for _, err := range errs {
+		if err != nil {
+			texts = append(texts, fault.Message(err))
+			if first == nil {
+				first = err
+			}
+		}
+	}
+	if len(texts) < 2 {
+		return first
+	}
+	return &fault.Error{
+		Kind: fault.KindOf(first), Op: "deploy.gate", Hint: fault.HintOf(first), Err: errors.New(strings.Join(texts, "; ")),
+	}
+}
+
+// signature returns that of the version that serves a model, or nil.
+func (m *Manager) signature(model string) *inference.Signature {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if s := m.serving[model]; s != nil {
+		g := s.Version.Signature()
+		return &g
+	}
+	return nil
+}

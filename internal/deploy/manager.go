@@ -1,0 +1,340 @@
+package deploy
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"verge/client"
+	"verge/internal/deployfile"
+	"verge/internal/fault"
+	"verge/internal/gate"
+	"verge/internal/inference"
+	"verge/internal/monitor"
+	"verge/internal/native"
+	"verge/internal/serve"
+)
+
+// Artifacts is the store of model bytes, by digest.
+type Artifacts interface {
+	Has(digest string) bool
+	Load(digest string) (*native.Memory, error)
+	Remove(digest string) error
+	List() ([]string, error)
+}
+
+// Host is what a Manager needs of the node around it.
+type Host struct {
+	StatePath string // of the state file
+	Device    string // what this machine is called in verdicts
+	Artifacts Artifacts
+	Machine   Machine
+	Libraries Libraries
+	Celsius   func() *float64 // nil, or a reading that may be nil
+	// Memory measures the process that holds a session; nil where none can be.
+	Memory func(inference.Session) (gate.Usage, error)
+	// Runtime returns the runtime of a name, in worker processes or in this one
+	// ("process", "none").
+	Runtime func(name, isolation string) (inference.Runtime, error)
+	Server  *serve.Server
+	// Recorder makes the statistics of one version.
+	Recorder func() *monitor.Model
+	// Expose opens a private route to one version that is not activated.
+	Expose func(v *serve.Version) (address string, stop func(), err error)
+	// Served and Gone are told when a version begins and ceases to serve.
+	Served func(*Served)
+	Gone   func(model string)
+	// ProfilePrefix returns where the profile of a version is to be written.
+	ProfilePrefix func(model string, version int) string
+	// KeepDeployments is how many ended deployments are remembered.
+	KeepDeployments int
+	Log             *slog.Logger
+	Now             func() time.Time
+}
+
+// memory measures a session's process, or says why it cannot.
+func (h Host) memory(s inference.Session) (gate.Usage, error) {
+	if h.Memory == nil {
+		return gate.Usage{}, errors.New("the memory of a model cannot be measured on this machine")
+	}
+	return h.Memory(s)
+}
+
+// Manager runs deployments and remembers them.
+type Manager struct {
+	host  Host
+	store *store
+
+	ctx    context.Context //nolint:containedctx // the life of the manager, ended by Close
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+
+	mu      sync.Mutex // guards all below
+	closed  bool
+	busy    map[string]string             // model → what goes on with it
+	runs    map[string]*run               // deployment id → in progress
+	known   map[string]*client.Deployment // every deployment that is remembered
+	logs    map[string]*eventLog          // of deployments of this process
+	serving map[string]*Served            // model → what serves
+	used    map[string]bool               // artifacts that a deployment has asked for
+	unused  map[string]time.Time          // artifacts that none has asked for yet → first seen
+}
+
+// Open reads the state file, ends what a crash interrupted, and returns a
+// Manager that serves nothing yet: see Restore.
+func Open(host Host) (*Manager, error) {
+	s, err := openStore(host.StatePath)
+	if err != nil {
+		return nil, err
+	}
+	m := &Manager{
+		host: host, store: s,
+		busy: map[string]string{}, runs: map[string]*run{}, known: map[string]*client.Deployment{},
+		logs: map[string]*eventLog{}, serving: map[string]*Served{}, used: map[string]bool{}, unused: map[string]time.Time{},
+	}
+	m.ctx, m.cancel = context.WithCancel(context.Background())
+	if err := m.recover(); err != nil {
+		m.Close() //nolint:errcheck,gosec // the first error counts
+		return nil, err
+	}
+	return m, nil
+}
+
+// Close ends deployments that have not switched, as canceled, and waits for all.
+// Served versions stay with the server.
+func (m *Manager) Close() error {
+	m.mu.Lock()
+	m.closed = true
+	m.cancel()
+	m.mu.Unlock()
+	m.wg.Wait()
+	return m.store.close()
+}
+
+// Submit validates the request and starts the deployment; the result is its
+// first state. It fails with fault.Invalid (all problems of the file at once),
+// fault.NotFound for an artifact that was not uploaded, and fault.Conflict while
+// another deployment of the model goes on.
+func (m *Manager) Submit(req client.DeploymentRequest) (*client.Deployment, error) {
+	const op = "deploy.submit"
+	file, err := deployfile.ParseIgnoring(req.Spec, req.SpecName, req.IgnorePackages)
+	if err != nil {
+		return nil, err
+	}
+	name := req.Name
+	if name == "" {
+		name = file.ModelName(req.SpecName)
+	}
+	if err := deployfile.CheckName(name); err != nil {
+		return nil, err
+	}
+	if err := neededArtifacts(file, req.Artifacts).Err(); err != nil {
+		return nil, &fault.Error{Kind: fault.Invalid, Op: op, Err: err, Hint: "Upload the files, and name each digest under artifacts."}
+	}
+	return m.start(name, file, req)
+}
+
+// neededArtifacts finds files that the deployment file speaks of and that the
+// request does not bring.
+func neededArtifacts(file *deployfile.File, given map[string]string) (problems fault.Problems) {
+	golden := ""
+	if file.Tests.Functional.Enabled {
+		golden = file.Tests.Functional.Golden
+	}
+	for _, want := range []struct{ role, key, path string }{
+		{"model", "model.path", file.Model.Path},
+		{"labels", "model.labels", file.Model.Labels},
+		{"golden", "tests.functional_test.golden", golden},
+	} {
+		if want.path != "" && given[want.role] == "" {
+			problems.Add("artifacts."+want.role, 0, "is missing: the digest of the file that %s names", want.key)
+		}
+	}
+	return problems
+}
+
+// start registers the deployment and runs it in a goroutine of its own.
+func (m *Manager) start(name string, file *deployfile.File, req client.DeploymentRequest) (*client.Deployment, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.free("deploy.submit", name); err != nil {
+		return nil, err
+	}
+	for _, role := range slices.Sorted(maps.Keys(req.Artifacts)) {
+		if digest := req.Artifacts[role]; !m.host.Artifacts.Has(digest) { // under the mutex, so that collect leaves it
+			return nil, fault.New(fault.NotFound, "deploy.submit", "artifact %s (%s) was not uploaded", digest, role).
+				WithHint("PUT /v1/artifacts/%s first.", digest)
+		}
+	}
+	resolved, err := file.Resolved()
+	if err != nil {
+		return nil, fault.New(fault.Internal, "deploy.submit", "write the deployment file: %w", err)
+	}
+	record, err := m.store.model(name)
+	if err != nil {
+		return nil, err
+	}
+	if record == nil {
+		record = &modelRecord{Name: name}
+	}
+	record.Last++
+	now := m.host.Now()
+	d := &client.Deployment{
+		ID: m.newID(name, now), Model: name, Version: record.Last, Stage: file.Stage, Digest: req.Artifacts["model"],
+		Phase: client.PhasePending, Created: now, Updated: now, Reason: req.Reason, Spec: resolved,
+		Phases: []client.PhaseRecord{{Phase: client.PhasePending, Started: now}},
+	}
+	if err := m.store.save(d, &move{Deployment: d.ID, To: client.PhasePending, Time: now}, record); err != nil {
+		return nil, err
+	}
+	r := newRun(m, d, record, file, req)
+	ctx, cancel := context.WithCancelCause(m.ctx)
+	r.cancel = cancel
+	m.busy[name], m.runs[d.ID], m.known[d.ID], m.logs[d.ID] = "deployment "+d.ID, r, d, r.log
+	for _, digest := range req.Artifacts {
+		m.used[digest] = true
+	}
+	m.wg.Go(func() {
+		defer cancel(nil)
+		r.execute(ctx)
+	})
+	return m.view(d), nil
+}
+
+// free says why nothing may be begun with a model now, or nil. m.mu is held.
+func (m *Manager) free(op, model string) error {
+	if m.closed {
+		return fault.New(fault.Unavailable, op, "the node is stopping")
+	}
+	if what, busy := m.busy[model]; busy {
+		return fault.New(fault.Conflict, op, "%s of %s is in progress", what, model).WithHint("Wait for it, or cancel it.")
+	}
+	return nil
+}
+
+// view is a deployment as others see it. m.mu is held.
+func (m *Manager) view(d *client.Deployment) *client.Deployment {
+	c := clone(d)
+	if s := m.serving[d.Model]; s != nil {
+		c.Serves = s.String()
+	}
+	return c
+}
+
+// finished takes a run off the books and forgets the oldest deployments.
+func (m *Manager) finished(r *run) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.busy, r.d.Model)
+	delete(m.runs, r.d.ID)
+	if err := m.trim(); err != nil {
+		m.host.Log.Warn("old deployments were not forgotten", "err", err)
+	}
+}
+
+// Get returns one deployment.
+func (m *Manager) Get(id string) (*client.Deployment, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	d, ok := m.known[id]
+	if !ok {
+		return nil, fault.New(fault.NotFound, "deploy.get", "no deployment %q is known", id)
+	}
+	return m.view(d), nil
+}
+
+// List returns deployments, newest first: of one model where model is not "",
+// at most limit, and only those older than the deployment after where that is
+// not "".
+func (m *Manager) List(model string, limit int, after string) []*client.Deployment {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var all []*client.Deployment
+	for _, d := range m.known {
+		if model == "" || d.Model == model {
+			all = append(all, d)
+		}
+	}
+	slices.SortFunc(all, newestFirst)
+	if after != "" {
+		i := slices.IndexFunc(all, func(d *client.Deployment) bool { return d.ID == after })
+		all = all[i+1:]
+	}
+	out := make([]*client.Deployment, 0, min(limit, len(all)))
+	for _, d := range all[:min(limit, len(all))] {
+		out = append(out, m.view(d))
+	}
+	return out
+}
+
+// Events calls fn for each event of a deployment from number from on, and waits
+// for more until the deployment ends.
+func (m *Manager) Events(ctx context.Context, id string, from uint64, fn func(client.Event) error) error {
+	m.mu.Lock()
+	log, running := m.logs[id]
+	if d, ok := m.known[id]; ok && !running {
+		log = replay(d)
+	}
+	m.mu.Unlock()
+	if log == nil {
+		return fault.New(fault.NotFound, "deploy.events", "no deployment %q is known", id)
+	}
+	return log.follow(ctx, from, fn)
+}
+
+// Cancel ends a deployment that has not switched. It fails with fault.Conflict
+// for one that has, or that has ended.
+func (m *Manager) Cancel(id string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	d, ok := m.known[id]
+	if !ok {
+		return fault.New(fault.NotFound, "deploy.cancel", "no deployment %q is known", id)
+	}
+	r, running := m.runs[id]
+	if !running || d.Phase.Final() {
+		return fault.New(fault.Conflict, "deploy.cancel", "deployment %s has ended: %s", id, d.Phase)
+	}
+	if switched(d.Phase) {
+		return fault.New(fault.Conflict, "deploy.cancel", "deployment %s has switched already", id)
+	}
+	r.cancel(errCanceled)
+	return nil
+}
+
+var errCanceled = errors.New("canceled on request") //nolint:gochecknoglobals // a constant
+
+// newID returns an identifier such as digits-20261123-7f3a. m.mu is held.
+func (m *Manager) newID(model string, now time.Time) string {
+	for {
+		id := fmt.Sprintf("%s-%s-%s", model, now.UTC().Format("20060102"), strings.ToLower(rand.Text()[:4]))
+		if _, taken := m.known[id]; !taken {
+			return id
+		}
+	}
+}
+
+func newestFirst(a, b *client.Deployment) int {
+	if c := b.Created.Compare(a.Created); c != 0 {
+		return c
+	}
+	return strings.Compare(b.ID, a.ID)
+}
+
+// clone copies a deployment deeply enough to be read while the run goes on.
+func clone(d *client.Deployment) *client.Deployment {
+	c := *d
+	c.Phases = slices.Clone(d.Phases)
+	c.Verdicts = slices.Clone(d.Verdicts)
+	c.Warnings = slices.Clone(d.Warnings)
+	c.Spec = slices.Clone(json.RawMessage(d.Spec))
+	return &c
+}

@@ -1,0 +1,178 @@
+package deploy
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"verge/client"
+	"verge/internal/deployfile"
+	"verge/internal/fault"
+)
+
+// recover reads what an earlier process left, and ends what it was doing: a
+// deployment that had switched is committed, any other failed.
+func (m *Manager) recover() error {
+	all, err := m.store.deployments()
+	if err != nil {
+		return err
+	}
+	for _, d := range all {
+		m.known[d.ID] = d
+		if d.Phase.Final() {
+			continue
+		}
+		from, to := d.Phase, client.PhaseFailed
+		if switched(d.Phase) {
+			to = client.PhaseCommitted
+		} else {
+			d.Error = &client.Failure{
+				Kind: fault.Unavailable.String(), Hint: "Deploy again.",
+				Message: fmt.Sprintf("%s: the node stopped before the deployment had switched", d.Phase),
+			}
+		}
+		now := m.host.Now()
+		moveTo(d, to, now)
+		if err := m.store.save(d, &move{Deployment: d.ID, From: from, To: to, Time: now}, nil); err != nil {
+			return err
+		}
+		m.host.Log.Warn("interrupted deployment ended", "deployment_id", d.ID, "model", d.Model, "phase", to)
+	}
+	return nil
+}
+
+// Announce lets the names of committed models answer that they are loading. It
+// comes before the doors are opened, and Restore behind it.
+func (m *Manager) Announce() error {
+	records, err := m.store.models()
+	for _, record := range records {
+		if record.Serving != nil {
+			m.host.Server.Announce(record.Name, "loading after a start of the node")
+		}
+	}
+	return err
+}
+
+// Restore loads every committed model again and lets it serve. Until then their
+// names answer that they are loading; a model that cannot be loaded answers with
+// the reason. It returns when all have been tried.
+func (m *Manager) Restore(ctx context.Context) error {
+	records, err := m.store.models()
+	if err != nil {
+		return err
+	}
+	var wg sync.WaitGroup
+	for _, record := range records {
+		if record.Serving == nil {
+			continue
+		}
+		m.host.Server.Announce(record.Name, "loading after a start of the node")
+		m.mu.Lock()
+		m.busy[record.Name] = "the restart"
+		m.mu.Unlock()
+		wg.Go(func() { m.restore(ctx, record) })
+	}
+	wg.Wait()
+	return nil
+}
+
+func (m *Manager) restore(ctx context.Context, record *modelRecord) {
+	log := m.host.Log.With("model", record.Name, "version", record.Serving.Version)
+	defer func() { // not before it serves: a deployment that was faster would be replaced
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		delete(m.busy, record.Name)
+	}()
+	served, err := m.reload(ctx, record)
+	if err != nil {
+		log.Error("committed model was not loaded", "err", err)
+		m.host.Server.Announce(record.Name, "not loaded: "+fault.Message(err))
+		return
+	}
+	m.activate(served)
+	log.Info("committed model serves again")
+}
+
+func (m *Manager) reload(ctx context.Context, record *modelRecord) (*Served, error) {
+	rel := record.Serving
+	file, err := deployfile.ParseIgnoring(rel.Spec, rel.SpecName, rel.IgnorePackages)
+	if err != nil {
+		return nil, err
+	}
+	return m.load(ctx, record.Name, file, rel, (&Findings{}).threads(file, m.host.Machine))
+}
+
+// activate lets a loaded version serve, and unloads the one before it when its
+// last request has ended.
+func (m *Manager) activate(s *Served) {
+	m.host.Server.Activate(s.Version)
+	m.host.Server.Withdraw(s.Model)
+	m.mu.Lock()
+	before := m.serving[s.Model]
+	m.serving[s.Model] = s
+	m.mu.Unlock()
+	m.host.Served(s)
+	if before != nil {
+		m.release(before)
+	}
+}
+
+// Serving returns what serves, in no useful order.
+func (m *Manager) Serving() []*Served {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	all := make([]*Served, 0, len(m.serving))
+	for _, s := range m.serving {
+		all = append(all, s)
+	}
+	return all
+}
+
+// Undeploy stops serving a model, after the requests that it is answering, and
+// forgets that it was committed. Its version numbers go on from where they are.
+// It fails with fault.NotFound for a model that is not deployed, and with
+// fault.Conflict while it is being deployed.
+func (m *Manager) Undeploy(model string) error {
+	const op = "deploy.undeploy"
+	m.mu.Lock()
+	record, err := m.undeployable(op, model)
+	if err == nil {
+		record.Before, record.Serving = record.Serving, nil
+		err = m.store.setModel(record)
+	}
+	if err != nil {
+		m.mu.Unlock()
+		return err
+	}
+	served := m.serving[model]
+	delete(m.serving, model)
+	m.busy[model] = "the undeployment"
+	m.mu.Unlock()
+
+	m.host.Gone(model)
+	m.host.Server.Withdraw(model)
+	if served != nil {
+		m.release(served)
+	}
+	m.host.Log.Info("model undeployed", "model", model)
+
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.busy, model)
+	if err := m.collect(); err != nil { // the model is gone all the same
+		m.host.Log.Warn("artifacts were not collected", "err", err)
+	}
+	return nil
+}
+
+// undeployable returns the record of a model that may be undeployed. m.mu is held.
+func (m *Manager) undeployable(op, model string) (*modelRecord, error) {
+	if err := m.free(op, model); err != nil {
+		return nil, err
+	}
+	record, err := m.store.model(model)
+	if err == nil && (record == nil || record.Serving == nil) {
+		err = fault.New(fault.NotFound, op, "model %q is not deployed", model)
+	}
+	return record, err
+}

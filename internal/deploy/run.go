@@ -1,0 +1,242 @@
+package deploy
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"verge/client"
+	"verge/internal/deployfile"
+	"verge/internal/fault"
+	"verge/internal/gate"
+)
+
+// run is one deployment in progress. One goroutine executes it; d is read by
+// others, so it is changed under Manager.mu only.
+type run struct {
+	m      *Manager
+	d      *client.Deployment
+	record *modelRecord // as it will be written at the switch
+	file   *deployfile.File
+	req    client.DeploymentRequest
+	log    *eventLog
+	cancel context.CancelCauseFunc
+
+	threads   int         // from checking
+	candidate *Served     // from loading; nil once it serves
+	cases     []gate.Case // from gating
+}
+
+func newRun(m *Manager, d *client.Deployment, record *modelRecord, file *deployfile.File, req client.DeploymentRequest) *run {
+	r := &run{m: m, d: d, record: record, file: file, req: req, log: newEventLog()}
+	r.log.add(client.Event{Time: d.Created, Deployment: d.ID, Type: client.EventPhase, Phase: d.Phase})
+	return r
+}
+
+// execute takes the deployment through its phases to an end. The model is free for
+// the next deployment before the last event says that this one has ended.
+func (r *run) execute(ctx context.Context) {
+	log := r.m.host.Log.With("deployment_id", r.d.ID, "model", r.d.Model, "version", r.d.Version)
+	log.Info("deployment began", "digest", r.d.Digest, "stage", r.d.Stage)
+	err := r.phases(ctx)
+	if r.candidate != nil {
+		r.m.release(r.candidate)
+	}
+	if err != nil {
+		r.end(ctx, err)
+	}
+	r.m.finished(r)
+	r.log.add(endEvent(r.d, r.d.Updated))
+	if err != nil {
+		log.Warn("deployment ended", "phase", r.d.Phase, "err", err)
+	} else {
+		log.Info("deployment committed")
+	}
+}
+
+// phases runs every phase up to the commit. What it returns ended the deployment
+// before the switch.
+func (r *run) phases(ctx context.Context) error {
+	steps := []struct {
+		phase client.Phase
+		do    func(context.Context) error
+	}{
+		{client.PhaseChecking, r.check},
+		{client.PhasePreparing, r.prepare},
+		{client.PhaseLoading, r.load},
+		{client.PhaseGating, r.gate},
+		{client.PhaseTesting, r.test},
+	}
+	for _, step := range steps {
+		if err := r.enter(ctx, step.phase, nil); err != nil {
+			return err
+		}
+		if err := step.do(ctx); err != nil {
+			return err
+		}
+	}
+	return r.activate(ctx)
+}
+
+// enter moves the deployment to a phase: on disk first, then in memory. A deployment
+// that was canceled moves no further, but to its end: Cancel holds the mutex too, so
+// that what it has ended does not switch.
+func (r *run) enter(ctx context.Context, to client.Phase, model *modelRecord) error {
+	r.m.mu.Lock()
+	defer r.m.mu.Unlock()
+	if err := ctx.Err(); err != nil && !to.Final() {
+		return err
+	}
+	if err := checkMove(r.d.Phase, to); err != nil {
+		return fault.New(fault.Internal, "deploy.enter", "%w", err)
+	}
+	now := r.m.host.Now()
+	next := clone(r.d)
+	moveTo(next, to, now)
+	if err := r.m.store.save(next, &move{Deployment: next.ID, From: r.d.Phase, To: to, Time: now}, model); err != nil {
+		return err
+	}
+	*r.d = *next
+	r.log.add(client.Event{Time: now, Deployment: r.d.ID, Type: client.EventPhase, Phase: to})
+	return nil
+}
+
+// moveTo writes the times of a move into d.
+func moveTo(d *client.Deployment, to client.Phase, now time.Time) {
+	d.Phases[len(d.Phases)-1].Ended = now
+	record := client.PhaseRecord{Phase: to, Started: now}
+	if to.Final() {
+		record.Ended = now
+	}
+	d.Phases = append(d.Phases, record)
+	d.Phase, d.Updated = to, now
+}
+
+// end writes why the deployment did not switch.
+func (r *run) end(ctx context.Context, cause error) {
+	to, failure := client.PhaseFailed, failureOf(cause)
+	switch {
+	case errors.Is(context.Cause(ctx), errCanceled):
+		to, failure = client.PhaseCanceled, &client.Failure{Kind: fault.Canceled.String(), Message: "canceled on request"}
+	case ctx.Err() != nil:
+		to, failure = client.PhaseCanceled, &client.Failure{Kind: fault.Canceled.String(), Message: "the node was stopped", Hint: "Deploy again."}
+	}
+	failure.Message = fmt.Sprintf("%s: %s", r.d.Phase, failure.Message)
+	r.m.mu.Lock()
+	r.d.Error = failure
+	r.m.mu.Unlock()
+	if err := r.enter(ctx, to, nil); err != nil {
+		r.m.host.Log.Error("end of a deployment was not written", "deployment_id", r.d.ID, "err", err)
+		r.m.mu.Lock() // in memory it ended all the same; the next start ends it on disk
+		moveTo(r.d, to, r.m.host.Now())
+		r.m.mu.Unlock()
+	}
+}
+
+// failureOf is err as it is kept and shown.
+func failureOf(err error) *client.Failure {
+	f := &client.Failure{Kind: fault.KindOf(err).String(), Message: fault.Message(err), Hint: fault.HintOf(err)}
+	var problems fault.Problems
+	if errors.As(err, &problems) {
+		for _, p := range problems {
+			f.Problems = append(f.Problems, client.Problem(p))
+		}
+	}
+	return f
+}
+
+// warn keeps and tells a warning.
+func (r *run) warn(message string) {
+	r.m.mu.Lock()
+	defer r.m.mu.Unlock()
+	r.d.Warnings = append(r.d.Warnings, message)
+	r.log.add(client.Event{Time: r.m.host.Now(), Deployment: r.d.ID, Type: client.EventWarning, Phase: r.d.Phase, Message: message})
+}
+
+// verdict keeps and tells a verdict.
+func (r *run) verdict(v client.Verdict) {
+	r.m.mu.Lock()
+	defer r.m.mu.Unlock()
+	v.Phase = r.d.Phase
+	r.d.Verdicts = append(r.d.Verdicts, v)
+	r.log.add(client.Event{Time: r.m.host.Now(), Deployment: r.d.ID, Type: client.EventVerdict, Phase: r.d.Phase, Verdict: &v})
+}
+
+// progress tells how far a step has come; it is not kept with the deployment.
+func (r *run) progress(p client.Progress) {
+	r.log.add(client.Event{Time: r.m.host.Now(), Deployment: r.d.ID, Type: client.EventProgress, Phase: r.d.Phase, Progress: &p})
+}
+
+// check is the phase that looks at everything which needs no load.
+func (r *run) check(context.Context) error {
+	memory, err := r.m.host.Artifacts.Load(r.d.Digest)
+	if err != nil {
+		return err
+	}
+	defer memory.Close() //nolint:errcheck // only read
+	findings := Check(r.file, bytes.NewReader(memory.Bytes()), int64(len(memory.Bytes())), r.m.host.Machine, r.m.host.Libraries)
+	findings.CheckDigest(r.file, r.d.Digest)
+	for _, w := range findings.Warnings {
+		r.warn(w)
+	}
+	r.threads = findings.Threads
+	return findings.Err()
+}
+
+// prepare says what became of an optimisation that was asked for. The bytes are
+// in the store already: they were hashed while they were uploaded.
+func (r *run) prepare(context.Context) error {
+	if r.file.Model.Optimize {
+		r.verdict(client.Verdict{
+			Gate: "optimize", Outcome: client.OutcomeSkipped, Time: r.m.host.Now(), Device: r.m.host.Device,
+			Detail: "not available in this version: original deployed",
+		})
+	}
+	if r.file.Deployment.OptimizationLevel > 1 {
+		r.verdict(client.Verdict{
+			Gate: "optimization_level", Outcome: client.OutcomeSkipped, Time: r.m.host.Now(), Device: r.m.host.Device,
+			Detail: fmt.Sprintf("level %d is not available in this version: level 1 used", r.file.Deployment.OptimizationLevel),
+		})
+	}
+	return nil
+}
+
+// load is the phase that starts a worker with the candidate in it.
+func (r *run) load(ctx context.Context) error {
+	served, err := r.m.load(ctx, r.d.Model, r.file, &release{
+		Version: r.d.Version, Deployment: r.d.ID, Spec: r.req.Spec, SpecName: r.req.SpecName, Artifacts: r.req.Artifacts,
+		IgnorePackages: r.req.IgnorePackages,
+	}, r.threads)
+	if err != nil {
+		return err
+	}
+	r.candidate = served
+	for _, fallback := range served.Version.Info().Fallbacks {
+		r.warn(fallback)
+	}
+	return nil
+}
+
+// activate switches to the candidate: the record of what serves is on disk, with
+// the move, before the first request sees it.
+func (r *run) activate(ctx context.Context) error {
+	now := r.m.host.Now()
+	r.candidate.release.Activated = now
+	r.record.Before = r.record.Serving
+	r.record.Serving = r.candidate.release
+	if err := r.enter(ctx, client.PhaseActivating, r.record); err != nil {
+		return err
+	}
+	r.m.activate(r.candidate)
+	r.candidate = nil
+	if err := r.enter(ctx, client.PhaseCommitted, nil); err != nil {
+		// It serves, and the state file says so: the next start writes the end.
+		r.m.host.Log.Error("commit was not written", "deployment_id", r.d.ID, "err", err)
+		r.m.mu.Lock()
+		moveTo(r.d, client.PhaseCommitted, r.m.host.Now())
+		r.m.mu.Unlock()
+	}
+	return nil
+}

@@ -1,0 +1,229 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"verge/internal/dataset"
+	"verge/internal/deployfile"
+	"verge/internal/fault"
+	"verge/internal/inference"
+	"verge/internal/monitor"
+	"verge/internal/native"
+	"verge/internal/serve"
+	"verge/internal/tensor"
+)
+
+// Served is a loaded version with all that belongs to it.
+type Served struct {
+	Model   string
+	File    *deployfile.File
+	Version *serve.Version
+	Monitor *monitor.Model
+	Session inference.Session // also the worker's status, where there is one
+	Labels  []string
+
+	release *release
+	memory  *native.Memory
+	probe   []tensor.Tensor // seeded inputs
+	answer  []answer        // to them; nil where two runs disagreed
+}
+
+// Deployment returns the id of the deployment that it came from.
+func (s *Served) Deployment() string { return s.release.Deployment }
+
+// Digest returns the digest of the model's bytes.
+func (s *Served) Digest() string { return s.release.Artifacts["model"] }
+
+// answer is one output of the probe, as it was when the version was committed.
+type answer struct {
+	Name  string       `json:"name"`
+	DType tensor.DType `json:"dtype"`
+	Shape []int64      `json:"shape"`
+	Data  []byte       `json:"data"`
+}
+
+// maxAnswer bounds what the state file keeps of a probe's answer, in bytes. A
+// larger one is remembered only as long as the version is loaded.
+const maxAnswer = 256 << 10
+
+// load brings one release into a new session beside whatever serves, warms it
+// up, and registers it as a candidate that only a private route reaches.
+func (m *Manager) load(ctx context.Context, model string, file *deployfile.File, rel *release, threads int) (_ *Served, err error) {
+	s := &Served{Model: model, File: file, Monitor: m.host.Recorder(), release: rel}
+	defer func() {
+		if err != nil {
+			m.release(s)
+		}
+	}()
+	if s.memory, err = m.host.Artifacts.Load(rel.Artifacts["model"]); err != nil {
+		return nil, err
+	}
+	if s.Labels, err = m.labels(rel.Artifacts["labels"]); err != nil {
+		return nil, err
+	}
+	rt, err := m.host.Runtime(runtimeName(file, s.memory.Bytes()), file.Isolation)
+	if err != nil {
+		return nil, err
+	}
+	name := fmt.Sprintf("%s@%d", model, rel.Version)
+	s.Session, err = rt.Load(ctx, inference.Model{Name: name, Data: s.memory.Bytes(), FD: s.memory.FD()}, m.options(file, rel, model, threads))
+	if err != nil {
+		return nil, err
+	}
+	s.Version, err = m.host.Server.Add(serve.Spec{
+		Model: model, Version: rel.Version, Session: s.Session, Labels: s.Labels, Recorder: s.Monitor,
+		Parallel: s.Session.Info().Parallel, BatchSize: file.Deployment.BatchSize,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return s, s.warm(ctx)
+}
+
+// options says how the session is to be made: one thread for each run, as many
+// runs at a time as the budget has threads.
+func (m *Manager) options(file *deployfile.File, rel *release, model string, threads int) inference.Options {
+	d := file.Deployment
+	o := inference.Options{
+		Threads: 1, Parallel: threads, OptimizationLevel: min(d.OptimizationLevel, 1),
+		Device: d.DeviceType, Fallback: d.Fallback, Shapes: file.Model.InputShapes, BatchSize: d.BatchSize,
+		MemoryLimit: int64(d.MemoryLimitMB) << 20,
+		Log:         m.host.Log.With("model", model, "version", rel.Version),
+		LogLevel:    d.Level(),
+	}
+	if d.EnableProfiling {
+		o.Profile = m.host.ProfilePrefix(model, rel.Version)
+	}
+	return o
+}
+
+func (m *Manager) labels(digest string) ([]string, error) {
+	if digest == "" {
+		return nil, nil
+	}
+	memory, err := m.host.Artifacts.Load(digest)
+	if err != nil {
+		return nil, err
+	}
+	defer memory.Close() //nolint:errcheck // only read
+	return dataset.ReadLabels(memory.Bytes())
+}
+
+// warm runs the probe twice, so that the first client is not the first, and
+// notes the answer that later health checks compare with.
+func (s *Served) warm(ctx context.Context) error {
+	signature := s.Version.Signature()
+	shapes, err := dataset.Shapes(signature, s.File.Deployment.BatchSize, s.File.Model.InputShapes)
+	if err != nil {
+		return fault.New(fault.Invalid, "deploy.warm", "%w", err).
+			WithHint("Give model.input_shapes for the dynamic dimensions.")
+	}
+	for i, spec := range signature.Inputs {
+		s.probe = append(s.probe, dataset.Seeded(spec, shapes[i], 0))
+	}
+	first, err := s.ask(ctx)
+	if err != nil {
+		return warmUp(err)
+	}
+	second, err := s.ask(ctx)
+	if err != nil {
+		return warmUp(err)
+	}
+	switch {
+	case agree(first, second) != nil:
+		return nil // a model that answers at random has no known answer
+	case s.release.Answer != nil:
+		s.answer = s.release.Answer
+		return nil
+	}
+	s.answer = first
+	total := 0
+	for _, a := range first {
+		total += len(a.Data)
+	}
+	if total <= maxAnswer {
+		s.release.Answer = first
+	}
+	return nil
+}
+
+// warmUp says that it was the probe that failed.
+func warmUp(err error) error {
+	return &fault.Error{Kind: fault.KindOf(err), Op: "deploy.warm", Subject: "warm up", Err: err}
+}
+
+// ask runs the probe outside the request counts.
+func (s *Served) ask(ctx context.Context) ([]answer, error) {
+	var got []answer
+	err := s.Version.Warm(ctx, s.probe, func(outputs []tensor.Tensor) {
+		for _, t := range outputs {
+			got = append(got, answer{t.Name, t.DType, append([]int64(nil), t.Shape...), append([]byte(nil), t.Data...)})
+		}
+	})
+	return got, err
+}
+
+// CheckModel asks the version the probe and compares the answer with the known
+// one, within the latency limit of its deployment file.
+func (s *Served) CheckModel(ctx context.Context, now func() time.Time) (latency time.Duration, err error) {
+	limit := time.Duration(s.File.Deployment.MaxLatencyMS * float64(time.Millisecond))
+	begin := now()
+	got, err := s.ask(ctx)
+	latency = now().Sub(begin)
+	switch {
+	case err != nil:
+		return latency, err
+	case s.answer != nil:
+		if err := agree(s.answer, got); err != nil {
+			return latency, fault.New(fault.Corrupt, "deploy.check", "the answer to the known input changed: %w", err)
+		}
+	}
+	if latency > limit {
+		return latency, fault.New(fault.Deadline, "deploy.check", "the known input took %.1f ms, the limit is %g ms",
+			float64(latency)/float64(time.Millisecond), s.File.Deployment.MaxLatencyMS)
+	}
+	return latency, nil
+}
+
+// agree compares two answers: exactly, but for floats, whose limit is 1e-4
+// relative to the larger of the two (or to one, where both are smaller).
+func agree(want, got []answer) error {
+	if len(want) != len(got) {
+		return fmt.Errorf("%d outputs, want %d", len(got), len(want))
+	}
+	for i, w := range want {
+		g := got[i]
+		a := tensor.Tensor{Name: w.Name, DType: w.DType, Shape: w.Shape, Data: w.Data}
+		b := tensor.Tensor{Name: g.Name, DType: g.DType, Shape: g.Shape, Data: g.Data}
+		if err := tensor.Agree(a, b, 1e-4); err != nil {
+			return fmt.Errorf("output %q: %w", w.Name, err)
+		}
+	}
+	return nil
+}
+
+// release ends a version that does not serve, and gives its memory back.
+func (m *Manager) release(s *Served) {
+	const patience = 30 * time.Second
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(m.ctx), patience)
+	defer cancel()
+	var errs []error
+	switch {
+	case s.Version != nil:
+		errs = append(errs, m.host.Server.Remove(ctx, s.Version))
+	case s.Session != nil:
+		errs = append(errs, s.Session.Close())
+	}
+	if s.memory != nil {
+		errs = append(errs, s.memory.Close())
+	}
+	if err := errors.Join(errs...); err != nil {
+		m.host.Log.Warn("version was not unloaded cleanly", "model", s.Model, "version", s.release.Version, "err", err)
+	}
+}
+
+// String returns "digits@3".
+func (s *Served) String() string { return fmt.Sprintf("%s@%d", s.Model, s.release.Version) }
