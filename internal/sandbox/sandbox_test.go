@@ -226,16 +226,16 @@ func TestTheKernelKillsAProcessAtItsLimit(t *testing.T) {
 	cmd := exec.CommandContext(ctx, self)
 	cmd.Env = []string{takeVariable + "=1"}
 	cmd.SysProcAttr = &syscall.SysProcAttr{}
-	if err := g.Prepare(cmd.SysProcAttr); err != nil {
+	if err = g.Prepare(cmd.SysProcAttr); err != nil {
 		t.Fatal(err)
 	}
 	in, _ := cmd.StdinPipe()
 	var out strings.Builder
 	cmd.Stdout = &out
-	if err := cmd.Start(); err != nil {
+	if err = cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	if err := g.Add(cmd.Process.Pid); err != nil {
+	if err = g.Add(cmd.Process.Pid); err != nil {
 		t.Fatal(err)
 	}
 	in.Close()

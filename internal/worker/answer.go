@@ -3,6 +3,7 @@ package worker
 import (
 	"context"
 	"fmt"
+	"math"
 	"time"
 
 	"verge/internal/fault"
@@ -25,7 +26,7 @@ func (l *slot) receive(ctx context.Context, message []byte) (outputs []tensor.Te
 	if h.slot != l.number || h.sequence != l.sequence {
 		return nil, false, lie("an answer of slot %d to run %d, want slot %d and run %d", h.slot, h.sequence, l.number, l.sequence)
 	}
-	switch h.op {
+	switch h.op { //nolint:exhaustive // the rest is a lie
 	case opGrow:
 		return nil, false, l.grow(h.size)
 	case opDone:
@@ -62,7 +63,7 @@ func (l *slot) done(h header, body []byte) (_ []tensor.Tensor, err error) {
 
 // grow answers the worker's question for more output memory.
 func (l *slot) grow(size uint64) error {
-	if size > 1<<62 || size <= uint64(len(l.output.Data)) {
+	if size > math.MaxInt || size <= uint64(len(l.output.Data)) {
 		return lie("a question for %d bytes of output memory, where it has %d", size, len(l.output.Data))
 	}
 	answer := header{op: opGrant, slot: l.number, sequence: l.sequence}
@@ -70,7 +71,7 @@ func (l *slot) grow(size uint64) error {
 		return lie("a second question for output memory after the first was refused")
 	}
 	l.conn.SetWriteDeadline(time.Now().Add(l.session.host.cfg.StopGrace)) //nolint:errcheck,gosec // when a write fails, the next read does
-	memory, err := l.arena.Output(int(size))                              //nolint:gosec // bounded above
+	memory, err := l.arena.Output(int(size))
 	if err == nil {
 		err = l.output.take(memory)
 	}

@@ -89,7 +89,7 @@ func (c *child) run(ctx context.Context, message []byte, fds []int) error {
 	defer cancel()
 	p := c.begin(h, cancel)
 	defer c.finish(h.slot, p)
-	if err := p.unpack(h.status, fds); err != nil {
+	if err = p.unpack(h.status, fds); err != nil {
 		return err
 	}
 	if p.in, err = parseInputs(body, c.signature.Inputs, p.in); err != nil {
@@ -109,7 +109,7 @@ func (c *child) run(ctx context.Context, message []byte, fds []int) error {
 		p.message = appendOutputs(answer.append(p.message), c.signature.Outputs, outputs, p.offsets)
 		answer.count = uint32(len(outputs)) //nolint:gosec // at most MaxTensors
 	}
-	answer.size = uint64(len(p.message) - headerSize)
+	answer.size = uint64(len(p.message) - headerSize) //nolint:gosec // it begins with a header
 	answer.append(p.message[:0])
 	return post(p.fd, p.message)
 }
@@ -246,5 +246,5 @@ func offset(region, data []byte) (int, bool) {
 	if at < begin || at-begin > uintptr(len(region)) || uintptr(len(data)) > uintptr(len(region))-(at-begin) {
 		return 0, false
 	}
-	return int(at - begin), true //nolint:gosec // at most len(region)
+	return int(at - begin), true
 }

@@ -14,6 +14,7 @@ func TestONNXRuntimeInWorkersKeepsTheContract(t *testing.T) {
 	cfg := quick()
 	cfg.CancelGrace, cfg.PingTimeout = hold, hold // this machine may be slow
 	suite.Open = func(tb testing.TB) inference.Runtime {
+		tb.Helper()
 		return newHost(tb, cfg, "honest", nil).Runtime(onnxruntime.Name, library)
 	}
 	inferencetest.Run(t, suite)

@@ -98,7 +98,9 @@ func TestAWorkerThatHangsIsReplaced(t *testing.T) {
 	s := serve(t, cfg, inference.Options{})
 	c, pid := connect(t, s), s.Process()
 	syscall.Kill(pid, syscall.SIGSTOP)
-	_, err := c.ask(t.Context(), "x")
+	ctx, cancel := context.WithTimeout(t.Context(), hold)
+	defer cancel()
+	_, err := c.ask(ctx, "x")
 	wantError(t, err, fault.Internal, "the worker died while it ran this request: it hung: no answer to a ping for 1s", "")
 	c.want(t, "x", "x")
 }
@@ -337,7 +339,7 @@ func node() {
 	if err != nil {
 		os.Exit(1)
 	}
-	fmt.Println(s.(*worker.Session).Process())
+	fmt.Fprintln(os.Stdout, s.(*worker.Session).Process())
 	select {}
 }
 

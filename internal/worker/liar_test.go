@@ -43,7 +43,7 @@ func liar(lie string) {
 			if err != nil {
 				select {} // it lives on
 			}
-			switch h, _, _ := worker.Parse(message); h.Op {
+			switch h, _, _ := worker.Parse(message); h.Op { //nolint:exhaustive // the rest is ignored
 			case worker.OpPing:
 				h.Op = worker.OpPong
 				tell(controlFD, h, nil)

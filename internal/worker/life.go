@@ -84,8 +84,8 @@ func (p *process) wait(reader *os.File) {
 	reader.Close()    //nolint:errcheck,gosec // as above
 	oom := p.group.Killed()
 	p.measure()
-	if err := p.group.Close(); err != nil {
-		p.output.log.Warn("control group was not removed", "pid", p.pid, "err", err)
+	if left := p.group.Close(); left != nil {
+		p.output.log.Warn("control group was not removed", "pid", p.pid, "err", left)
 	}
 	p.mu.Lock()
 	p.death = p.verdict(err, oom)
@@ -232,7 +232,7 @@ func (p *process) forget(number uint32, conn *net.UnixConn) {
 }
 
 // errGone says that the process ended before anything was sent to it.
-var errGone = errors.New("the worker is gone") //nolint:gochecknoglobals // a constant
+var errGone = errors.New("the worker is gone")
 
 // measure looks at the memory that the process takes.
 func (p *process) measure() {

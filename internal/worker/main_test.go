@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math"
 	"os"
 	"strings"
 	"sync"
@@ -78,7 +79,7 @@ func (l *fakeLibrary) Load(ctx context.Context, m inference.Model, o inference.O
 	case text == "log":
 		o.Log.Debug("too fine")
 		o.Log.Warn("node 3 is slow", "node", 3)
-		fmt.Println("plain text")
+		fmt.Fprintln(os.Stdout, "plain text")
 	case strings.HasPrefix(text, "once "): // dies at every load but the first
 		if _, err := os.Stat(text[5:]); err == nil {
 			fmt.Fprintln(os.Stderr, "not again")
@@ -173,7 +174,7 @@ func (s *slot) command(ctx context.Context, text string) (string, error) {
 	case "error":
 		return "", fault.New(fault.Invalid, "fake.run", "index 7 at /lib/x/ops.cc:12, want 0 to 3\x00").WithHint("Use a smaller index.")
 	case "huge":
-		_, err := s.arena.Output(1 << 40)
+		_, err := s.arena.Output(math.MaxInt32)
 		return "", err
 	case "pid":
 		return fmt.Sprint(os.Getpid()), nil

@@ -177,7 +177,7 @@ func (p *process) loading(ctx context.Context) (*report, error) {
 	}
 }
 
-var errStartTimeout = errors.New("over the start timeout") //nolint:gochecknoglobals // a constant
+var errStartTimeout = errors.New("over the start timeout")
 
 // lost is the error for who needed the process when it died.
 func (p *process) lost(op, when string) error {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math"
 	"strconv"
 	"strings"
 	"sync"
@@ -44,7 +45,7 @@ func TestAnErrorOfTheRuntimeArrivesWithItsKindTextAndHint(t *testing.T) {
 func TestOutputsOverTheLimitAreRefusedByTheArena(t *testing.T) {
 	c := connect(t, serve(t, quick(), inference.Options{}))
 	_, err := c.ask(t.Context(), "!huge")
-	wantError(t, err, fault.TooLarge, fmt.Sprintf("test-output: tensors of %d bytes, the limit is %d", 1<<40, arenaLimit), "")
+	wantError(t, err, fault.TooLarge, fmt.Sprintf("test-output: tensors of %d bytes, the limit is %d", math.MaxInt32, arenaLimit), "")
 	c.want(t, "still", "still")
 }
 

@@ -72,7 +72,7 @@ func newSession(r *remote, o order, log *slog.Logger) *Session {
 
 // load starts the first process. Close is needed whether it fails or not.
 func (s *Session) load(ctx context.Context, m inference.Model) (err error) {
-	if err := s.enter(); err != nil { // so that Close waits
+	if err = s.enter(); err != nil { // so that Close waits
 		return err
 	}
 	defer s.leave()

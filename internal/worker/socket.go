@@ -21,9 +21,9 @@ func pair() (ours *net.UnixConn, theirs *os.File, err error) {
 	if err != nil {
 		return nil, nil, fault.New(fault.Exhausted, "worker.socket", "make a socket pair: %w", err)
 	}
-	theirs = os.NewFile(uintptr(fds[1]), "worker") //nolint:gosec // a descriptor is not negative
-	file := os.NewFile(uintptr(fds[0]), "node")    //nolint:gosec // as above
-	defer file.Close()                             //nolint:errcheck // FileConn has a copy
+	theirs = os.NewFile(uintptr(fds[1]), "worker")
+	file := os.NewFile(uintptr(fds[0]), "node")
+	defer file.Close() //nolint:errcheck // FileConn has a copy
 	conn, err := net.FileConn(file)
 	if err != nil {
 		return nil, nil, errors.Join(fault.New(fault.Exhausted, "worker.socket", "make a socket pair: %w", err), theirs.Close())
@@ -51,7 +51,7 @@ func post(fd int, message []byte) error {
 }
 
 // errEnd says that the other side is gone.
-var errEnd = errors.New("the socket ended") //nolint:gochecknoglobals // a constant
+var errEnd = errors.New("the socket ended")
 
 // receive waits for one message on the worker's side. It returns errEnd at the
 // end of the socket. The descriptors that came along belong to the caller, and

@@ -40,8 +40,8 @@ func parseInputs(body []byte, specs []inference.Spec, in []inference.Input) ([]i
 // dimensions that the signature leaves open.
 func appendOutputs(b []byte, specs []inference.Spec, out []tensor.Tensor, offsets []int) []byte {
 	for i := range specs {
-		b = binary.LittleEndian.AppendUint64(b, uint64(offsets[i]))       //nolint:gosec // zero or more
-		b = binary.LittleEndian.AppendUint64(b, uint64(len(out[i].Data))) //nolint:gosec // zero or more
+		b = binary.LittleEndian.AppendUint64(b, uint64(offsets[i])) //nolint:gosec // zero or more
+		b = binary.LittleEndian.AppendUint64(b, uint64(len(out[i].Data)))
 		b = appendDims(b, &specs[i], out[i].Shape)
 	}
 	return b

@@ -44,7 +44,7 @@ func parseError(h header, body []byte, operation string) (*fault.Error, error) {
 	if text == "" {
 		text = "no reason given"
 	}
-	return &fault.Error{Kind: fault.Kind(h.status), Op: operation, Hint: hint, Err: errors.New(text)}, nil //nolint:gosec // bounded above
+	return &fault.Error{Kind: fault.Kind(h.status), Op: operation, Hint: hint, Err: errors.New(text)}, nil
 }
 
 // clip cuts text to n bytes, between two characters.
