@@ -127,7 +127,7 @@ func (u *uploadReader) Read(p []byte) (int, error) {
 	}
 	n, err := u.r.Read(p)
 	u.sent += int64(n)
-	if err != nil && err != io.EOF { //nolint:errorlint // io.Reader's contract: EOF itself
+	if err != nil && err != io.EOF { // io.Reader's contract: EOF itself
 		u.err = err
 	}
 	if n > 0 {

@@ -146,7 +146,7 @@ func (c *Client) readAll(ctx context.Context, resp *http.Response, limit int64) 
 		switch {
 		case int64(len(buf)) > limit:
 			return nil, c.badAnswer("more than %d bytes", limit)
-		case err == io.EOF: //nolint:errorlint // io.Reader's contract: EOF itself
+		case err == io.EOF: // io.Reader's contract: EOF itself
 			return buf, nil
 		case err != nil:
 			return nil, c.transportError(ctx, err)

@@ -80,6 +80,7 @@ func (c *Client) Infer(ctx context.Context, req InferRequest) (*InferResponse, e
 	resp, err := c.send(ctx, http.MethodPost, modelRoute(req.Model, req.Version)+"/infer", nil, func(r *http.Request) {
 		r.Body, r.ContentLength = io.NopCloser(body()), length
 		r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(body()), nil }
+		r.Header["Idempotency-Key"] = []string{} // not sent: lets net/http repeat it where an idle connection was closed
 		if req.JSON {
 			r.Header.Set("Content-Type", "application/json")
 			return

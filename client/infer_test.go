@@ -189,7 +189,8 @@ func TestNumbersOfEveryType(t *testing.T) {
 		client.FromUint32s("", []int64{}, []uint32{1}), client.FromUint64s("", []int64{}, []uint64{1}), client.FromInt8s("", []int64{}, []int8{1}),
 		client.FromInt16s("", []int64{}, []int16{1}), client.FromInt32s("", []int64{}, []int32{1}), client.FromInt64s("", []int64{}, []int64{1}),
 		client.FromFloat32s("", []int64{}, []float32{1}), client.FromFloat64s("", []int64{}, []float64{1}),
-		{Datatype: "FP16", Shape: []int64{}, Data: []byte{0, 0x3c}}, {Datatype: "BF16", Shape: []int64{}, Data: []byte{0x80, 0x3f}},
+		{Datatype: "FP16", Shape: []int64{}, Data: []byte{0, 0x3c}},
+		{Datatype: "BF16", Shape: []int64{}, Data: []byte{0x80, 0x3f}},
 	} {
 		if got, err := x.Numbers(); err != nil || len(got) != 1 || got[0] != 1 {
 			t.Errorf("%s: %v, %v; want 1", x.Datatype, got, err)

@@ -80,8 +80,8 @@ const (
 
 // HealthStatus is the last result of the health checks.
 type HealthStatus struct {
-	Status    string       `json:"status"`     // Healthy, Unhealthy or Unknown
-	LastCheck *time.Time   `json:"last_check"` // null before the first check
+	Status    string       `json:"status"`                           // Healthy, Unhealthy or Unknown
+	LastCheck *time.Time   `json:"last_check" jsonschema:"nullable"` // null before the first check
 	Checks    HealthChecks `json:"checks"`
 }
 

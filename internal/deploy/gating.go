@@ -207,10 +207,14 @@ func (r *run) judge(v client.Verdict) error {
 	return fault.New(fault.Invalid, "deploy.gate", "%s", text).WithHint("%s", gate.Hint(v.Gate))
 }
 
-// figure is a number with its unit, as short as it may be without saying less.
+// figure is a number with its unit, as short as it may be without saying less; a
+// ratio is a percentage.
 func figure(x *float64, unit string) string {
 	if x == nil {
 		return "unknown"
+	}
+	if unit == "ratio" {
+		return fmt.Sprintf("%.4g %%", *x*100)
 	}
 	return strings.TrimSpace(fmt.Sprintf("%.4g %s", *x, unit))
 }

@@ -310,7 +310,7 @@ func (m *Manager) Cancel(id string) error {
 	return nil
 }
 
-var errCanceled = errors.New("canceled on request") //nolint:gochecknoglobals // a constant
+var errCanceled = errors.New("canceled on request")
 
 // newID returns an identifier such as digits-20261123-7f3a. m.mu is held.
 func (m *Manager) newID(model string, now time.Time) string {

@@ -339,6 +339,51 @@ func TestAFileThatIsNoStateIsRefused(t *testing.T) {
 		"Move state.db away to start with an empty state; the models in artifacts/ are kept.")
 }
 
+func TestAStateThatWasCutOffIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	n := newNode(t, dir)
+	host := n.host()
+	n.close()
+	whole, err := os.ReadFile(host.StatePath)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const page = 4096
+	for _, size := range []int{1, page, 2 * page, 3 * page} {
+		if err := os.WriteFile(host.StatePath, whole[:size], 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, err := deploy.Open(host)
+		if fault.KindOf(err) != fault.Corrupt || fault.HintOf(err) != "Move state.db away to start with an empty state; the models in artifacts/ are kept." {
+			t.Errorf("%d bytes: %v (hint %q), want corrupt", size, err, fault.HintOf(err))
+		}
+		if left, _ := os.ReadFile(host.StatePath); len(left) != size {
+			t.Errorf("%d bytes: the file has %d now", size, len(left))
+		}
+	}
+}
+
+func TestAnEmptyStateFileIsNoState(t *testing.T) {
+	n := newNode(t, t.TempDir())
+	host := n.host()
+	host.StatePath = filepath.Join(t.TempDir(), "state.db")
+	for _, name := range []string{host.StatePath, host.StatePath + ".new"} { // what a start on a full disk left
+		if err := os.WriteFile(name, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m, err := deploy.Open(host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := m.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Lstat(host.StatePath + ".new"); !os.IsNotExist(err) {
+		t.Errorf("the draft is left (%v)", err)
+	}
+}
+
 func TestTwoManagersDoNotShareAState(t *testing.T) {
 	n := newNode(t, t.TempDir())
 	_, err := deploy.Open(n.host())

@@ -138,8 +138,7 @@ func (r *run) end(ctx context.Context, cause error) {
 // failureOf is err as it is kept and shown.
 func failureOf(err error) *client.Failure {
 	f := &client.Failure{Kind: fault.KindOf(err).String(), Message: fault.Message(err), Hint: fault.HintOf(err)}
-	var problems fault.Problems
-	if errors.As(err, &problems) {
+	if problems, ok := errors.AsType[fault.Problems](err); ok {
 		for _, p := range problems {
 			f.Problems = append(f.Problems, client.Problem(p))
 		}

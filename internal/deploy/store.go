@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path/filepath"
-	"strconv"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -59,48 +57,6 @@ type move struct {
 // store is the state file. Each method is one transaction, synced to disk
 // before it returns.
 type store struct{ db *bbolt.DB }
-
-// openStore opens or makes the state file. It fails with fault.Conflict while
-// another process holds it, fault.Unsupported when a newer build wrote it (the
-// file is left as it is), and fault.Corrupt when it cannot be read.
-func openStore(path string) (*store, error) {
-	const op = "deploy.open"
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: time.Second})
-	switch {
-	case errors.Is(err, bbolt.ErrTimeout):
-		return nil, fault.New(fault.Conflict, op, "the state file is held by another process").On(path)
-	case errors.Is(err, fs.ErrPermission):
-		return nil, fault.New(fault.Denied, op, "%w", err).WithHint("Run as the user who owns the state directory, or name another one with --state-dir.")
-	case err != nil:
-		return nil, fault.New(fault.Corrupt, op, "%w", err).On(path).
-			WithHint("Move %s away to start with an empty state; the models in artifacts/ are kept.", filepath.Base(path))
-	}
-	s := &store{db}
-	if err := s.prepare(); err != nil {
-		db.Close() //nolint:errcheck,gosec // the first error counts
-		return nil, err
-	}
-	return s, nil
-}
-
-func (s *store) prepare() error {
-	return s.db.Update(func(tx *bbolt.Tx) error {
-		meta, err := tx.CreateBucketIfNotExists([]byte(bucketMeta))
-		if err != nil {
-			return fmt.Errorf("make bucket: %w", err)
-		}
-		if found := meta.Get([]byte("schema")); found != nil && string(found) != strconv.Itoa(schema) {
-			return fault.New(fault.Unsupported, "deploy.open", "state has schema %s, this build knows %d", found, schema).
-				WithHint("Use the newer verge that wrote it, or name another directory with --state-dir.")
-		}
-		for _, name := range []string{bucketModels, bucketDeployments, bucketJournal} {
-			if _, err := tx.CreateBucketIfNotExists([]byte(name)); err != nil {
-				return fmt.Errorf("make bucket: %w", err)
-			}
-		}
-		return meta.Put([]byte("schema"), []byte(strconv.Itoa(schema)))
-	})
-}
 
 func (s *store) close() error { return s.db.Close() }
 
@@ -234,8 +190,7 @@ func storageFault(err error) error {
 
 // cause leaves the path out of an error that may reach clients.
 func cause(err error) error {
-	var pathError *fs.PathError
-	if errors.As(err, &pathError) {
+	if pathError, ok := errors.AsType[*fs.PathError](err); ok {
 		return fmt.Errorf("%s: %w", pathError.Op, pathError.Err)
 	}
 	return err

@@ -207,11 +207,13 @@ func TestASignatureThatBreaksClientsIsNotPassed(t *testing.T) {
 		"nothing serves":  {nil, before, client.OutcomeSkipped, "no version serves now"},
 		"nothing changed": {&before, before, client.OutcomePass, ""},
 		"an output more": {
-			&before, inference.Signature{Inputs: before.Inputs, Outputs: append(before.Outputs[:1:1], spec("z", tensor.Int64, 1))},
+			&before,
+			inference.Signature{Inputs: before.Inputs, Outputs: append(before.Outputs[:1:1], spec("z", tensor.Int64, 1))},
 			client.OutcomePass, `output "z" is new`,
 		},
 		"an input more, and one changed": {
-			&before, inference.Signature{Inputs: []inference.Spec{spec("x", tensor.FP32, -1, 3), spec("w", tensor.FP32)}, Outputs: before.Outputs},
+			&before,
+			inference.Signature{Inputs: []inference.Spec{spec("x", tensor.FP32, -1, 3), spec("w", tensor.FP32)}, Outputs: before.Outputs},
 			client.OutcomeInconclusive, `input "x" was FP32[-1,2], is FP32[-1,3]; input "w" is new` + tail,
 		},
 		"an output gone": {
@@ -397,11 +399,15 @@ func TestGoldenArraysAreCutAsTheModelsBatchAllows(t *testing.T) {
 		"too many":           {signature, []tensor.Tensor{shape("x", 10_001, 2), shape("y", 10_001, 2)}, 1, nil, "golden: 10001 rows in batches of 1, want 1 to 10000 batches"},
 		"everything missing": {signature, nil, 1, nil, "golden: input \"x\" is missing\nit has no output"},
 		"another type": {
-			signature, []tensor.Tensor{{Name: "x", DType: tensor.FP64, Shape: []int64{1, 2}, Data: make([]byte, 16)}, shape("y", 1, 2)}, 1, nil,
+			signature,
+			[]tensor.Tensor{{Name: "x", DType: tensor.FP64, Shape: []int64{1, 2}, Data: make([]byte, 16)}, shape("y", 1, 2)},
+			1, nil,
 			`golden: "x" is FP64, want FP32`,
 		},
 		"an unknown name": {
-			signature, []tensor.Tensor{shape("x", 1, 2), shape("q", 1, 2), shape("y", 1, 2)}, 1, nil,
+			signature,
+			[]tensor.Tensor{shape("x", 1, 2), shape("q", 1, 2), shape("y", 1, 2)},
+			1, nil,
 			`golden: "q" is neither an input nor an output, the model has [x FP32[-1,2]] and [y FP32[-1,2]]`,
 		},
 	}

@@ -58,7 +58,7 @@ func Load(ctx context.Context, e Env, t Target, p LoadPlan) client.Verdict {
 		v.Figures["throughput_rps"] = float64(len(l.took)) / took.Seconds()
 	}
 	v.Detail = l.why()
-	v.Figure, v.Limit, v.Unit, v.Outcome = &rate, &p.MinSuccessRate, "success rate", client.OutcomePass
+	v.Figure, v.Limit, v.Unit, v.Outcome = &rate, &p.MinSuccessRate, "ratio", client.OutcomePass
 	if rate < p.MinSuccessRate {
 		v.Outcome = client.OutcomeFail
 	}
@@ -170,8 +170,7 @@ func (l *load) record(took time.Duration, err error) {
 
 // reason is a failed request, in words that many of them share.
 func reason(err error) string {
-	var e *client.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*client.Error](err); ok {
 		return fmt.Sprintf("%s (%s)", e.Message, e.Kind)
 	}
 	return message(err)

@@ -1,0 +1,99 @@
+package manage
+
+import (
+	"math"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"verge/client"
+)
+
+func (a *API) deploy(w http.ResponseWriter, r *http.Request) error {
+	var req client.DeploymentRequest
+	if err := readJSON(w, r, a.cfg.SpecBytes, &req); err != nil {
+		return err
+	}
+	d, err := a.node.Deployments.Submit(req)
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Location", Prefix+"/deployments/"+url.PathEscape(d.ID))
+	return writeJSON(w, http.StatusAccepted, d)
+}
+
+func (a *API) getDeployment(w http.ResponseWriter, r *http.Request) error {
+	d, err := a.node.Deployments.Get(r.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, d)
+}
+
+func (a *API) listDeployments(w http.ResponseWriter, r *http.Request) error {
+	limit, err := number(r, "limit", uint64(a.cfg.PageSize)) //nolint:gosec // a positive setting
+	if err != nil {
+		return err
+	}
+	if limit == 0 {
+		limit = uint64(a.cfg.PageSize) //nolint:gosec // a positive setting
+	}
+	query := r.URL.Query()
+	page := client.DeploymentList{Deployments: []client.Deployment{}}
+	for _, d := range a.node.Deployments.List(query.Get("model"), int(limit)+1, query.Get("after")) { //nolint:gosec // at most PageSize
+		if len(page.Deployments) == int(limit) { //nolint:gosec // at most PageSize
+			page.Next = page.Deployments[limit-1].ID
+			break
+		}
+		page.Deployments = append(page.Deployments, *d)
+	}
+	return writeJSON(w, http.StatusOK, page)
+}
+
+func (a *API) followDeployment(w http.ResponseWriter, r *http.Request) error {
+	id := r.PathValue("id")
+	from, err := firstEvent(r)
+	if err != nil {
+		return err
+	}
+	if _, err = a.node.Deployments.Get(id); err != nil {
+		return err
+	}
+	events, err := newEventWriter(w, strings.Contains(r.Header.Get("Accept"), eventStream))
+	if err == nil && r.Method != http.MethodHead {
+		err = a.node.Deployments.Events(r.Context(), id, from, events.event)
+	}
+	if err != nil { // the answer has begun: that it has no last event tells that it was cut off
+		a.log.Debug("events were cut off", "deployment_id", id, "err", err)
+	}
+	return nil
+}
+
+// firstEvent returns the number of the first event that is asked for. A browser
+// that connects again tells the last one that it has.
+func firstEvent(r *http.Request) (uint64, error) {
+	from, err := number(r, "from", math.MaxInt64)
+	if last := r.Header.Get("Last-Event-ID"); err == nil && from == 0 && last != "" {
+		if n, notNumber := strconv.ParseUint(last, 10, 63); notNumber == nil {
+			from = n + 1
+		}
+	}
+	return from, err
+}
+
+func (a *API) cancelDeployment(w http.ResponseWriter, r *http.Request) error {
+	if err := a.node.Deployments.Cancel(r.PathValue("id")); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+func (a *API) undeploy(w http.ResponseWriter, r *http.Request) error {
+	if err := a.node.Deployments.Undeploy(r.PathValue("model")); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}

@@ -1,0 +1,192 @@
+package app
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"slices"
+	"strings"
+
+	"verge/client"
+	"verge/internal/deploy"
+	"verge/internal/fault"
+	"verge/internal/gate"
+	"verge/internal/inference"
+	"verge/internal/serve"
+	"verge/internal/version"
+	"verge/internal/worker"
+)
+
+// convert gives a value the type that package client has for it. The two have
+// the same JSON, which tests compare.
+func convert[T any](value any) T {
+	var out T
+	text, err := json.Marshal(value)
+	if err == nil {
+		err = json.Unmarshal(text, &out)
+	}
+	if err != nil {
+		panic(err) // both types are ours
+	}
+	return out
+}
+
+// Status implements manage.Reports.
+func (n *Node) Status() client.Status {
+	now := n.now()
+	return client.Status{
+		Node:   client.NodeStatus{Version: version.Version, PID: os.Getpid(), Started: n.started, UptimeSeconds: now.Sub(n.started).Seconds()},
+		Models: n.Models(), SystemResources: n.resources(), HealthStatus: n.Health(),
+	}
+}
+
+// Models implements manage.Reports.
+func (n *Node) Models() []client.ModelStatus {
+	resources := n.resources()
+	all := []client.ModelStatus{}
+	for _, s := range n.manager.Serving() {
+		all = append(all, n.modelStatus(s, resources))
+	}
+	for _, e := range n.server.Models() {
+		known := func(m client.ModelStatus) bool { return m.Model == e.Model }
+		if e.Version == nil && !slices.ContainsFunc(all, known) {
+			all = append(all, n.announced(e, resources))
+		}
+	}
+	slices.SortFunc(all, func(a, b client.ModelStatus) int { return strings.Compare(a.Model, b.Model) })
+	return all
+}
+
+// Model implements manage.Reports.
+func (n *Node) Model(name string) (client.ModelStatus, error) {
+	for _, m := range n.Models() {
+		if m.Model != name {
+			continue
+		}
+		if v, err := n.server.Resolve(name, ""); err == nil {
+			m.Labels = v.Labels()
+		}
+		return m, nil
+	}
+	return client.ModelStatus{}, fault.New(fault.NotFound, "app.model", "model %q is not deployed", name).
+		WithHint("verge status lists the models that are.")
+}
+
+// announced is a model of which no version serves.
+func (n *Node) announced(e serve.Entry, resources client.SystemResources) client.ModelStatus {
+	state := "loading"
+	if !strings.HasPrefix(e.Reason, "loading") {
+		state = serve.StateFailed
+	}
+	return client.ModelStatus{
+		Model: e.Model, State: state, Reason: e.Reason,
+		HealthStatus: n.modelHealth(e.Model), SystemResources: resources, ModelInfo: client.ModelInfo{Status: "not_deployed"},
+	}
+}
+
+func (n *Node) modelStatus(s *deploy.Served, resources client.SystemResources) client.ModelStatus {
+	now := s.Version.Status()
+	m := client.ModelStatus{
+		Model: s.Model, Version: s.Version.Number(), Stage: s.File.Stage, State: now.State, Reason: now.Reason,
+		ModelLoaded:      now.State == serve.StateReady,
+		PerformanceStats: convert[client.PerformanceStats](s.Monitor.Snapshot()),
+		HealthStatus:     n.modelHealth(s.Model), SystemResources: resources,
+		ModelInfo: modelInfo(s.Version.Info(), s.Version.Signature()), Deployment: s.Deployment(), Digest: s.Digest(),
+	}
+	if config, err := s.File.Resolved(); err == nil {
+		m.Config = config
+	}
+	if process, ok := s.Session.(processed); ok {
+		m.Worker = workerStatus(process.Status())
+	}
+	return m
+}
+
+// processed is a session in a process of its own.
+type processed interface{ Status() worker.Status }
+
+func workerStatus(s worker.Status) *client.WorkerStatus {
+	const mib = 1 << 20
+	return &client.WorkerStatus{
+		State: s.State, PID: s.PID, Started: s.Started, Deaths: s.Deaths, LastDeath: s.LastDeath,
+		RestartInMS: float64(s.RestartIn.Microseconds()) / 1000, LastOutput: s.LastOutput,
+		Memory:        client.WorkerMemory{CurrentBytes: s.Memory.Current, PeakBytes: s.Memory.Peak, Enforced: s.Memory.Enforced},
+		MemoryLimitMB: int(s.MemoryLimit / mib),
+	}
+}
+
+// memoryOf implements deploy.Host.Memory.
+func memoryOf(s inference.Session) (gate.Usage, error) {
+	process, ok := s.(processed)
+	if !ok {
+		return gate.Usage{}, errors.New("the model runs inside the node's process (isolation: none), whose memory is not its own")
+	}
+	memory := process.Status().Memory
+	how := "RssAnon + RssShmem of the worker, sampled"
+	if memory.Enforced != "no" {
+		how += ", and its control group's peak (" + memory.Enforced + ")"
+	}
+	return gate.Usage{PeakBytes: memory.Peak, How: how}, nil
+}
+
+func modelInfo(info inference.SessionInfo, g inference.Signature) client.ModelInfo {
+	out := convert[client.ModelInfo](info)
+	out.InputDetails, out.OutputDetails = details(g.Inputs), details(g.Outputs)
+	return out
+}
+
+func details(specs []inference.Spec) []client.TensorDetail {
+	all := make([]client.TensorDetail, len(specs))
+	for i, s := range specs {
+		all[i] = client.TensorDetail{Name: s.Name, Shape: s.Shape, DType: s.DType.String()}
+	}
+	return all
+}
+
+// Health implements manage.Reports.
+func (n *Node) Health() client.HealthStatus { return n.modelHealth("") }
+
+func (n *Node) modelHealth(model string) client.HealthStatus {
+	return convert[client.HealthStatus](n.checker.Report(model))
+}
+
+// Device implements manage.Reports.
+func (n *Node) Device() client.Device { return convert[client.Device](n.machine.Facts(n.cfg.StateDir)) }
+
+// Runtimes implements manage.Reports.
+func (n *Node) Runtimes() []client.Runtime {
+	all := []client.Runtime{}
+	for _, f := range n.runtimes.libraries.List() {
+		r := client.Runtime{Name: f.Name, Version: f.Version, Path: f.Path, Source: f.Source, SHA256: f.SHA256}
+		if f.Err != nil {
+			r.Error = fault.Message(f.Err)
+		}
+		all = append(all, r)
+	}
+	return all
+}
+
+// resources is what the machine has left, as far as it can be read.
+func (n *Node) resources() client.SystemResources {
+	const mib = 1 << 20
+	var r client.SystemResources
+	if percent, err := n.usage.Percent(); err == nil {
+		r.CPUUsagePercent = percent
+	}
+	if memory, err := n.machine.Memory(); err == nil {
+		r.MemoryUsagePercent, r.AvailableMemoryMB = memory.UsagePercent(), float64(memory.AvailableBytes)/mib
+	}
+	if disk, err := n.machine.Disk(n.cfg.StateDir); err == nil {
+		r.DiskUsagePercent = disk.UsagePercent
+	}
+	r.Celsius = n.celsius()
+	return r
+}
+
+// celsius implements deploy.Host.Celsius.
+func (n *Node) celsius() *float64 {
+	if celsius, ok := n.machine.CPUTemperature(); ok {
+		return &celsius
+	}
+	return nil
+}

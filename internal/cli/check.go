@@ -1,0 +1,114 @@
+package cli
+
+import (
+	"encoding/json"
+	"errors"
+	"strings"
+
+	"verge/internal/deploy"
+	"verge/internal/deployfile"
+	"verge/internal/device"
+	"verge/internal/fault"
+)
+
+type checkCommand struct {
+	File          string   `arg:"" optional:"" help:"Deployment file."`
+	Name          string   `placeholder:"NAME" help:"Name of the served model, whatever the file says."`
+	IgnorePackage []string `placeholder:"NAME" help:"A required package that is not to be looked for."`
+	JSON          bool     `help:"Print JSON."`
+	Schema        bool     `help:"Print the JSON Schema of a deployment file instead."`
+}
+
+// Validate is called by kong.
+func (k *checkCommand) Validate() error {
+	if k.Schema == (k.File != "") {
+		return errors.New("want a deployment file, or --schema")
+	}
+	return nil
+}
+
+// checked is what `verge check --json` prints.
+type checked struct {
+	Model      string          `json:"model,omitempty"`
+	Runtime    string          `json:"runtime,omitempty"`
+	Threads    int             `json:"threads,omitempty"`
+	Warnings   []string        `json:"warnings"`
+	Problems   fault.Problems  `json:"problems"`
+	Deployment json.RawMessage `json:"deployment,omitempty"` // the file with its defaults
+}
+
+// Run finds what is wrong without loading the model; no node is needed.
+func (k *checkCommand) Run(c *call) error {
+	if k.Schema {
+		schema, err := deployfile.Schema()
+		if err != nil {
+			return err
+		}
+		c.print("%s\n", strings.TrimRight(string(schema), "\n"))
+		return nil
+	}
+	found, err := k.check(c)
+	if k.JSON && (err == nil || len(problemsOf(err)) > 0) {
+		found.Problems = append(fault.Problems{}, problemsOf(err)...)
+		if failed := c.printJSON(found); failed != nil || err == nil {
+			return failed
+		}
+		return said{exitFailed}
+	}
+	t := newTerminal(c.std.Out, c.std.Environ)
+	for _, w := range found.Warnings {
+		c.print("%s %s\n", t.paint(yellow, "warning:"), w)
+	}
+	if err != nil {
+		return err
+	}
+	c.print("%s: %s would run in %s on %d %s; nothing was loaded\n", k.File, found.Model, found.Runtime, found.Threads, plural(found.Threads, "thread"))
+	return nil
+}
+
+// check looks at the file, the model and this machine as a node would. What it
+// has found is right beside an error too.
+func (k *checkCommand) check(c *call) (checked, error) {
+	found := checked{Warnings: []string{}}
+	flags := orderFlags{File: k.File, Name: k.Name, IgnorePackage: k.IgnorePackage}
+	order, err := flags.read()
+	if err != nil {
+		return found, err
+	}
+	defer order.close()
+	findings, err := c.findings(order)
+	if err != nil {
+		return found, err
+	}
+	if found.Deployment, err = order.file.Resolved(); err != nil {
+		return found, err
+	}
+	found.Model, found.Runtime, found.Threads = order.name, findings.Runtime, findings.Threads
+	found.Warnings = append(found.Warnings, findings.Warnings...)
+	if err := findings.Err(); err != nil {
+		return found, about(k.File, err)
+	}
+	return found, nil
+}
+
+// findings is what can be said of an order without loading its model.
+func (c *call) findings(o *order) (*deploy.Findings, error) {
+	libraries, err := c.libraries()
+	if err != nil {
+		return nil, err
+	}
+	version := func(name string) (string, error) {
+		found, err := libraries.Find(name)
+		return found.Version, err
+	}
+	model := o.model()
+	findings := deploy.Check(o.file, model.handle, model.size, device.New(), version)
+	digest := ""
+	if o.file.Model.SHA256 != "" {
+		if digest, err = model.digest(); err != nil {
+			return nil, err
+		}
+	}
+	findings.CheckDigest(o.file, digest)
+	return findings, nil
+}

@@ -1,0 +1,98 @@
+package cli
+
+import (
+	"context"
+	"time"
+
+	"verge/client"
+	"verge/internal/fault"
+)
+
+type deployCommand struct {
+	orderFlags
+
+	Reason string `placeholder:"TEXT" help:"Why, for the record."`
+	JSON   bool   `help:"Print events, one JSON object a line."`
+}
+
+// Run deploys to the node, and follows until the end.
+func (d *deployCommand) Run(c *call) error {
+	order, err := d.read()
+	if err != nil {
+		return err
+	}
+	defer order.close()
+	node, err := c.client()
+	if err != nil {
+		return err
+	}
+	defer node.Close()
+	return c.deploy(node, order, deployOptions{reason: d.Reason, json: d.JSON})
+}
+
+// deployOptions say how a deployment is asked for and shown.
+type deployOptions struct {
+	reason string
+	json   bool
+	own    bool // the node is this process, and ends with the command
+}
+
+// deploy uploads what the node lacks, begins the deployment and tells what happens
+// until it has ended.
+func (c *call) deploy(node *client.Client, o *order, options deployOptions) error {
+	view := newView(c.std, options.json)
+	defer view.close()
+	digests, err := c.upload(node, o, view)
+	if err != nil {
+		return err
+	}
+	req, err := o.request(options.reason, digests)
+	if err != nil {
+		return err
+	}
+	d, err := c.begin(node, req, options.own)
+	if err != nil {
+		return about(o.path, err)
+	}
+	view.begin(d)
+	f := follower{call: c, node: node, id: d.ID, view: view, own: options.own}
+	return f.follow()
+}
+
+// begin asks for the deployment. An own node may still be loading the version that
+// served when it ended: then begin waits for that.
+func (c *call) begin(node *client.Client, req client.DeploymentRequest, own bool) (*client.Deployment, error) {
+	ctx, cancel := c.lingering() // a deployment that has begun must be known, to be canceled
+	defer cancel()
+	const pause = 100 * time.Millisecond
+	for {
+		d, err := node.Deploy(ctx, req)
+		if err == nil || !own || kindOf(err) != fault.Conflict {
+			return d, err
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-timer.C:
+		case <-c.Done():
+			timer.Stop()
+			return nil, fault.New(fault.Canceled, "cli.begin", "%w", context.Cause(c.Context))
+		}
+	}
+}
+
+// upload sends the files that the node does not have.
+func (c *call) upload(node *client.Client, o *order, view view) (map[string]string, error) {
+	digests := map[string]string{}
+	for _, f := range o.files {
+		digest, err := f.digest()
+		if err != nil {
+			return nil, err
+		}
+		digests[f.role] = digest
+		progress := func(sent, total int64) { view.upload(f.role, sent, total) }
+		if err := node.PutArtifact(c, digest, f.handle, f.size, progress); err != nil {
+			return nil, err
+		}
+	}
+	return digests, nil
+}

@@ -1,0 +1,113 @@
+package cli
+
+import (
+	"context"
+	"sync"
+
+	"verge/client"
+	"verge/internal/fault"
+)
+
+// follower tells what happens in a deployment until its end.
+type follower struct {
+	*call
+
+	node *client.Client
+	id   string
+	view view
+	own  bool // the node is this process
+}
+
+// follow goes on over connections that break. A signal before the switch cancels
+// the deployment, one after it leaves it to the node.
+func (f *follower) follow() error {
+	ctx, leave := context.WithCancel(context.WithoutCancel(f.Context))
+	defer leave()
+	asked := make(chan struct{}) // closed when a signal has been dealt with
+	unsignaled := context.AfterFunc(f.Context, func() {
+		defer close(asked)
+		if !f.cancel() {
+			leave()
+		}
+	})
+	settle := sync.OnceFunc(func() {
+		if !unsignaled() {
+			<-asked
+		}
+	})
+	defer settle()
+	for from := uint64(0); ; {
+		last, err := f.events(ctx, from)
+		switch {
+		case last != nil && last.Type == client.EventEnd:
+			settle() // what is said about the signal comes before the end
+			return f.outcome(last)
+		case ctx.Err() != nil:
+			return f.canceled()
+		case last == nil:
+			return err
+		}
+		from = last.Seq + 1 // the connection broke: go on from there
+	}
+}
+
+// events shows what comes until the stream ends, and returns the last event.
+func (f *follower) events(ctx context.Context, from uint64) (last *client.Event, err error) {
+	for event, err := range f.node.Events(ctx, f.id, from) {
+		if err != nil {
+			return last, err
+		}
+		f.view.event(event)
+		last = &event
+	}
+	return last, nil
+}
+
+// cancel is what a signal does to a deployment. It reports whether the end is to
+// be waited for.
+func (f *follower) cancel() (wait bool) {
+	ctx, done := context.WithTimeout(context.WithoutCancel(f.Context), patience)
+	defer done()
+	err := f.node.Cancel(ctx, f.id)
+	if err == nil {
+		f.view.note("canceling %s; press Ctrl-C again to leave at once", f.id)
+		return true
+	}
+	if kindOf(err) != fault.Conflict {
+		message, _, _ := describe(err)
+		f.view.note("%s was not canceled: %s", f.id, message)
+		return false
+	}
+	if d, err := f.node.Deployment(ctx, f.id); err == nil && d.Phase.Final() {
+		return true // it has just ended; the events say how
+	}
+	if f.own {
+		f.view.note("%s has switched already: it serves again when a node starts on this state", f.id)
+	} else {
+		f.view.note("%s has switched already: it goes on in the node (verge status)", f.id)
+	}
+	return false
+}
+
+// outcome is the end of a deployment as an exit status.
+func (f *follower) outcome(end *client.Event) error {
+	serves := ""
+	if end.Phase != client.PhaseCommitted {
+		ctx, done := context.WithTimeout(context.WithoutCancel(f.Context), patience)
+		defer done()
+		if d, err := f.node.Deployment(ctx, f.id); err == nil {
+			serves = d.Serves
+		}
+	}
+	f.view.end(end, serves)
+	switch end.Phase { //nolint:exhaustive // an end has a final phase; all others have failed
+	case client.PhaseCommitted:
+		return nil
+	case client.PhaseRolledBack:
+		return said{exitRolledBack}
+	case client.PhaseCanceled:
+		return f.canceled()
+	default:
+		return said{exitFailed}
+	}
+}

@@ -1,0 +1,143 @@
+package cli
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"io"
+	"os"
+	"path/filepath"
+
+	"verge/client"
+	"verge/internal/deployfile"
+	"verge/internal/document"
+	"verge/internal/fault"
+)
+
+// orderFlags are the flags of every command that takes a deployment file.
+type orderFlags struct {
+	File          string   `arg:"" help:"Deployment file."`
+	Name          string   `placeholder:"NAME" help:"Name of the served model, whatever the file says."`
+	IgnorePackage []string `placeholder:"NAME" help:"A required package that is not to be looked for."`
+}
+
+// order is a deployment file with the files that it names, ready to be sent.
+type order struct {
+	path  string // of the deployment file, as it was given
+	text  []byte
+	file  *deployfile.File
+	name  string // that the model will have
+	files []orderFile
+	skip  []string // packages that are not looked for
+}
+
+// orderFile is a file that goes to the node.
+type orderFile struct {
+	role   string // "model", "labels", "golden"
+	handle *os.File
+	size   int64
+}
+
+// read reads the deployment file, finds what is wrong with it, and opens the
+// files that it names.
+func (f *orderFlags) read() (*order, error) {
+	text, err := readFile(f.File, document.MaxBytes)
+	if err != nil {
+		return nil, err
+	}
+	o := &order{path: f.File, text: text, skip: f.IgnorePackage}
+	spec, err := o.spec()
+	if err != nil {
+		return nil, err
+	}
+	if o.file, err = deployfile.ParseIgnoring(spec, f.File, f.IgnorePackage); err != nil {
+		return nil, err
+	}
+	absolute, err := filepath.Abs(f.File)
+	if err != nil {
+		return nil, pathError("cli.order", f.File, err)
+	}
+	o.name = cmp.Or(f.Name, o.file.ModelName(absolute))
+	if err := deployfile.CheckName(o.name); err != nil {
+		return nil, err
+	}
+	if err := o.open(); err != nil {
+		o.close()
+		return nil, err
+	}
+	return o, nil
+}
+
+// open opens the files that the deployment file names, and tells of all that
+// cannot be.
+func (o *order) open() error {
+	golden := o.file.Tests.Functional.Golden
+	if !o.file.Tests.Functional.Enabled {
+		golden = ""
+	}
+	failed := fault.Error{Op: "cli.order", Subject: o.path}
+	var problems fault.Problems
+	for _, f := range []struct{ role, key, path string }{
+		{"model", "model.path", o.file.Model.Path},
+		{"labels", "model.labels", o.file.Model.Labels},
+		{"golden", "tests.functional_test.golden", golden},
+	} {
+		if f.path == "" {
+			continue
+		}
+		if !filepath.IsAbs(f.path) {
+			f.path = filepath.Join(filepath.Dir(o.path), f.path)
+		}
+		handle, bytes, err := openFile(f.path)
+		if err != nil {
+			if len(problems) == 0 {
+				failed.Kind, failed.Hint = fault.KindOf(err), fault.HintOf(err)
+			}
+			problems = append(problems, fault.Problem{Path: f.key, Message: fault.Message(err), Hint: fault.HintOf(err)})
+			continue
+		}
+		o.files = append(o.files, orderFile{f.role, handle, bytes})
+	}
+	if len(problems) == 0 {
+		return nil
+	}
+	failed.Err = problems
+	return &failed
+}
+
+// close closes the files.
+func (o *order) close() {
+	for _, f := range o.files {
+		f.handle.Close() //nolint:errcheck,gosec // only read
+	}
+}
+
+// model is the model's file.
+func (o *order) model() orderFile { return o.files[0] }
+
+// spec is the text of the deployment file as a JSON string.
+func (o *order) spec() (json.RawMessage, error) {
+	spec, err := json.Marshal(string(o.text))
+	if err != nil {
+		return nil, fault.New(fault.Internal, "cli.order", "encode: %w", err).On(o.path)
+	}
+	return spec, nil
+}
+
+// request asks for the deployment, with the digests of its files by role.
+func (o *order) request(reason string, digests map[string]string) (client.DeploymentRequest, error) {
+	spec, err := o.spec()
+	return client.DeploymentRequest{
+		Spec: spec, SpecName: filepath.Base(o.path), Artifacts: digests, Name: o.name, Reason: reason, IgnorePackages: o.skip,
+	}, err
+}
+
+// digest reads the whole file.
+func (f orderFile) digest() (string, error) {
+	sum := sha256.New()
+	if _, err := io.Copy(sum, io.NewSectionReader(f.handle, 0, f.size)); err != nil {
+		return "", pathError("cli.digest", f.handle.Name(), err)
+	}
+	return "sha256:" + hex.EncodeToString(sum.Sum(nil)), nil
+}

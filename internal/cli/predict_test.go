@@ -1,0 +1,141 @@
+package cli_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"math"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"verge/client"
+	"verge/internal/cli"
+)
+
+// npy is a NumPy array of 32-bit floats, version 1.0 of the format.
+func npy(shape string, values ...float32) []byte {
+	const prefix, align = 10, 64
+	header := fmt.Sprintf("{'descr': '<f4', 'fortran_order': False, 'shape': (%s), }", shape)
+	header += strings.Repeat(" ", align-(prefix+len(header)+1)%align) + "\n"
+	b := append([]byte("\x93NUMPY\x01\x00"), byte(len(header)), byte(len(header)>>8))
+	b = append(b, header...)
+	for _, v := range values {
+		b = binary.LittleEndian.AppendUint32(b, math.Float32bits(v))
+	}
+	return b
+}
+
+// digits is a node that serves the demo model, as far as a client can tell.
+func digits(t *testing.T) *fakeNode {
+	return (&fakeNode{
+		status: client.Status{Models: []client.ModelStatus{{
+			Model: "digits", Version: 1, Labels: []string{"zero", "one", "two"},
+			Config: json.RawMessage(`{"model":{"path":"digits.onnx","preprocess":{"size":[8,8],"layout":"NCHW","channels":"gray","mean":[0],"scale":[0.5],"type":"FP32"}},"required_packages":["torch"]}`),
+		}}},
+		inputs:  []client.TensorMetadata{{Name: "image", Datatype: "FP32", Shape: []int64{-1, 1, 8, 8}}},
+		outputs: `[{"name":"probabilities","datatype":"FP32","shape":[1,4],"data":[0.03125,0.9375,0.015625,0.015625]}]`,
+	}).start(t)
+}
+
+// adder is a node whose model has two inputs.
+func adder(t *testing.T) *fakeNode {
+	return (&fakeNode{
+		inputs: []client.TensorMetadata{
+			{Name: "x", Datatype: "FP32", Shape: []int64{-1}}, {Name: "y", Datatype: "FP32", Shape: []int64{-1}},
+		},
+		outputs: `[{"name":"sum","datatype":"FP32","shape":[3],"data":[11,22000,-0.5]},{"name":"count","datatype":"INT64","shape":[1],"data":[9007199254740993]},{"name":"name","datatype":"BYTES","shape":[1],"data":["ü"]}]`,
+	}).start(t)
+}
+
+// steady takes the latency out of an output.
+func steady(text string) string {
+	text = regexp.MustCompile(`answered in [0-9.]+ ms`).ReplaceAllString(text, "answered in N ms")
+	text = regexp.MustCompile(`"latency_ms":[0-9.]+`).ReplaceAllString(text, `"latency_ms":N`)
+	return regexp.MustCompile(`"timestamp":"[^"]+Z"`).ReplaceAllString(text, `"timestamp":"T"`)
+}
+
+func TestAPictureIsAnsweredWithClasses(t *testing.T) {
+	n := digits(t)
+	golden(t, "predict-picture", steady(verge(t, "predict", "digits", examples+"samples/07.png", "--node", n.address).transcript()))
+	if diff := cmp.Diff([]int64{1, 1, 8, 8}, n.asked.Inputs[0].Shape); diff != "" || n.asked.Path != "/v2/models/digits/infer" {
+		t.Errorf("asked %s with shape (-want +got):\n%s", n.asked.Path, diff)
+	}
+	highest := float32(0)
+	for i := range len(n.asked.Data) / 4 {
+		highest = max(highest, math.Float32frombits(binary.LittleEndian.Uint32(n.asked.Data[4*i:])))
+	}
+	if highest <= 1 || highest > 127.5 {
+		t.Errorf("the brightest pixel is %g: the deployment's preprocessing (scale 0.5) was not used", highest)
+	}
+	golden(t, "predict-json", steady(verge(t, "predict", "digits", "@"+examples+"samples/07.png", "--node", n.address, "--json", "--top", "1").transcript()))
+}
+
+func TestStandardInputMayBeThePicture(t *testing.T) {
+	n := digits(t)
+	r := vergeWith(t.Context(), t, cli.IO{In: bytes.NewReader(read(t, examples+"samples/07.png"))}, "predict", "digits@2", "-", "--node", n.address, "--timeout", "250ms")
+	if r.status != 0 || n.asked.Path != "/v2/models/digits/versions/2/infer" || n.asked.Parameters["timeout"] != 250000.0 {
+		t.Errorf("asked %s with %v:\n%s", n.asked.Path, n.asked.Parameters, r.transcript())
+	}
+	if !strings.Contains(r.out, "digits@2 answered") {
+		t.Errorf("the version is not named:\n%s", r.out)
+	}
+}
+
+func TestArraysArePassedByPositionAndByName(t *testing.T) {
+	n := adder(t)
+	dir := t.TempDir()
+	a, b := write(t, dir, "a.npy", npy("2,", 1, 2)), write(t, dir, "b.npy", npy("2,", 10, 20))
+	byPosition := verge(t, "predict", "adder", "@"+a, b, "--node", n.address)
+	golden(t, "predict-arrays", steady(byPosition.transcript()))
+	data, inputs := n.asked.Data, n.asked.Inputs
+	if len(inputs) != 2 || inputs[0].Name != "x" || inputs[1].Name != "y" || inputs[0].Datatype != "FP32" || len(data) != 16 {
+		t.Fatalf("asked %+v with %d bytes", inputs, len(data))
+	}
+	byName := verge(t, "predict", "adder", "--input", "y=@"+b, "--input", "x="+a, "--node", n.address)
+	if diff := cmp.Diff(data, n.asked.Data); diff != "" || byName.status != 0 {
+		t.Errorf("by name: %s(-by position +by name):\n%s", byName.transcript(), diff)
+	}
+	golden(t, "predict-arrays-json", steady(verge(t, "predict", "adder", a, b, "--json", "--node", n.address).transcript()))
+}
+
+func TestInputsThatDoNotFitAreToldApart(t *testing.T) {
+	n := adder(t)
+	dir := t.TempDir()
+	write(t, dir, "a.npy", npy("2,", 1, 2))
+	write(t, dir, "cut.npy", npy("9,", 1))
+	write(t, dir, "notes.txt", []byte("hello"))
+	var all strings.Builder
+	for _, line := range []string{
+		"DIR/a.npy", "DIR/a.npy DIR/a.npy DIR/a.npy", "", "--input z=@DIR/a.npy --input x=@DIR/a.npy", "--input x=@DIR/a.npy",
+		"DIR/a.npy DIR/absent.npy", "DIR/a.npy DIR/cut.npy", "DIR/a.npy DIR/notes.txt",
+	} {
+		line = strings.ReplaceAll(line, "DIR", dir)
+		r := verge(t, append([]string{"predict", "adder", "--node", n.address}, strings.Fields(line)...)...)
+		if r.status != 1 || r.out != "" {
+			t.Errorf("%s: %s", line, r.transcript())
+		}
+		all.WriteString("$ verge predict adder " + line + "\n" + r.err)
+	}
+	golden(t, "predict-bad", all.String(), dir, "DIR")
+}
+
+func TestAnAnswerThatIsNoNumberIsNullInJSON(t *testing.T) {
+	var blob []byte
+	for _, v := range []float64{math.NaN(), math.Inf(1), 0.5} {
+		blob = binary.LittleEndian.AppendUint32(blob, math.Float32bits(float32(v)))
+	}
+	n := digits(t)
+	n.outputs, n.blob = `[{"name":"probabilities","datatype":"FP32","shape":[3,1],"parameters":{"binary_data_size":12}}]`, blob
+	picture := filepath.Join(examples, "samples/07.png")
+	if r := verge(t, "predict", "digits", picture, "--json", "--node", n.address); !strings.Contains(r.out, `"data":[null,null,0.5]`) {
+		t.Errorf("%s", r.transcript())
+	}
+	if r := verge(t, "predict", "digits", picture, "--node", n.address); !strings.Contains(r.out, "probabilities FP32[3,1]: NaN +Inf 0.5\n") {
+		t.Errorf("%s", r.transcript())
+	}
+}

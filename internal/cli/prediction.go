@@ -1,0 +1,179 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"strings"
+	"time"
+
+	"verge/client"
+	"verge/internal/dataset"
+	"verge/internal/inference"
+)
+
+// prediction is what `verge predict --json` prints.
+type prediction struct {
+	Model     string          `json:"model"`
+	Version   string          `json:"version"`
+	Outputs   []outputValues  `json:"outputs"`
+	Top       []dataset.Class `json:"top,omitempty"`
+	LatencyMS float64         `json:"latency_ms"`
+	Timestamp time.Time       `json:"timestamp"` // of the question
+}
+
+// outputValues is one output, flat.
+type outputValues struct {
+	Name     string  `json:"name"`
+	Datatype string  `json:"datatype"`
+	Shape    []int64 `json:"shape"`
+	Data     any     `json:"data"` // numbers, or strings for BYTES
+}
+
+// numbers are floating-point values. JSON has no NaN and no infinities: they are
+// null there.
+type numbers []float64
+
+// MarshalJSON implements json.Marshaler.
+func (n numbers) MarshalJSON() ([]byte, error) {
+	out := make([]*float64, len(n))
+	for i := range n {
+		if !math.IsNaN(n[i]) && !math.IsInf(n[i], 0) {
+			out[i] = &n[i]
+		}
+	}
+	return json.Marshal(out)
+}
+
+// newPrediction decodes an answer.
+func newPrediction(answer *client.InferResponse, begin time.Time, latency time.Duration) (*prediction, error) {
+	p := &prediction{
+		Model: answer.Model, Version: answer.Version, Timestamp: begin.UTC(),
+		LatencyMS: float64(latency.Microseconds()) / 1000, Outputs: []outputValues{},
+	}
+	for _, out := range answer.Outputs {
+		data, err := valuesOf(&out)
+		if err != nil {
+			return nil, err
+		}
+		p.Outputs = append(p.Outputs, outputValues{Name: out.Name, Datatype: out.Datatype, Shape: append([]int64{}, out.Shape...), Data: data})
+	}
+	return p, nil
+}
+
+func valuesOf(t *client.Tensor) (any, error) {
+	switch t.Datatype {
+	case "BYTES":
+		return t.Strings()
+	case "INT64":
+		return t.Int64s()
+	case "UINT64":
+		return t.Uint64s()
+	}
+	values, err := t.Numbers()
+	return numbers(values), err
+}
+
+// topOf reads the first output as the scores of one sample: one row of more than
+// one score. Anything else has no classes, nor has an answer of several outputs to
+// a model without labels.
+func topOf(answer *client.InferResponse, k int, labels []string) []dataset.Class {
+	if len(answer.Outputs) == 0 || len(answer.Outputs) > 1 && len(labels) == 0 || k < 1 {
+		return nil
+	}
+	t := answer.Outputs[0]
+	switch t.Datatype {
+	case "FP32", "FP16", "FP64", "BF16", "UINT8", "INT8":
+	default:
+		return nil
+	}
+	scores, err := t.Numbers()
+	rank := len(t.Shape)
+	if err != nil || len(scores) < 2 || rank == 0 || t.Shape[rank-1] != int64(len(scores)) {
+		return nil
+	}
+	return dataset.Top(scores, k, labels)
+}
+
+// showPrediction prints an answer for people, beside the picture that was asked
+// about where there is one to draw.
+func (c *call) showPrediction(p *prediction, inputs []client.Tensor) {
+	t := newTerminal(c.std.Out, c.std.Environ)
+	var picture []string
+	if len(inputs) == 1 {
+		picture = drawing(&inputs[0])
+	}
+	rows, rest := classRows(t, p.Top), p.Outputs
+	if len(rows) > 0 {
+		rest = rest[1:]
+	}
+	for _, out := range rest {
+		rows = append(rows, fmt.Sprintf("%s %s%s: %s", out.Name, out.Datatype, inference.FormatShape(out.Shape), preview(out.Data)))
+	}
+	rows = append(rows, "", t.paint(faint, fmt.Sprintf("%s@%s answered in %s ms", p.Model, p.Version, ms(p.LatencyMS))))
+	for _, line := range beside(picture, rows) {
+		c.print("%s\n", line)
+	}
+}
+
+// beside puts two columns of text next to each other.
+func beside(left, right []string) []string {
+	const gap = "   "
+	lines := make([]string, max(len(left), len(right)))
+	for i := range lines {
+		if len(left) > 0 {
+			cell := strings.Repeat(" ", len([]rune(left[0])))
+			if i < len(left) {
+				cell = left[i]
+			}
+			lines[i] = cell + gap
+		}
+		if i < len(right) {
+			lines[i] += right[i]
+		}
+		lines[i] = strings.TrimRight(lines[i], " ")
+	}
+	return lines
+}
+
+// classRows shows scores, as bars where they are probabilities.
+func classRows(t terminal, top []dataset.Class) []string {
+	const cells = 24
+	rows := make([]string, len(top))
+	for i, class := range top {
+		name := class.Label
+		if name == "" {
+			name = fmt.Sprintf("class %d", class.Index)
+		}
+		if !(class.Score >= 0 && class.Score <= 1) {
+			rows[i] = fmt.Sprintf("%-16s %10s", name, figure(class.Score, 4))
+			continue
+		}
+		drawn := bar(class.Score, cells)
+		if i == 0 {
+			drawn = t.paint(green, drawn)
+		}
+		rows[i] = fmt.Sprintf("%-16s %s %6.2f %%", name, drawn, class.Score*100)
+	}
+	return rows
+}
+
+// preview is the beginning of an output.
+func preview(data any) string {
+	const most, values = 96, 24
+	text := strings.Trim(fmt.Sprint(data), "[]")
+	if n, ok := data.(numbers); ok {
+		parts := make([]string, 0, values)
+		for _, v := range n[:min(len(n), values)] {
+			parts = append(parts, figure(v, 6))
+		}
+		if len(n) > values {
+			parts = append(parts, "…")
+		}
+		text = strings.Join(parts, " ")
+	}
+	if runes := []rune(text); len(runes) > most {
+		text = string(runes[:most]) + "…"
+	}
+	return text
+}

@@ -1,0 +1,142 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"text/tabwriter"
+
+	"verge/client"
+	"verge/internal/fault"
+	"verge/internal/runtimeinstall"
+)
+
+type runtimeCommand struct {
+	Install runtimeInstall `cmd:"" help:"Bring a library, pinned by its hash."`
+	List    runtimeList    `cmd:"" help:"Show the libraries that are on this machine."`
+	Verify  runtimeVerify  `cmd:"" help:"Read the library again and compare its hash."`
+}
+
+type runtimeInstall struct {
+	Name     string `arg:"" help:"Runtime: onnxruntime."`
+	From     string `placeholder:"FILE|DIR" help:"Take it from a wheel, an npm tarball, the library, or a folder with one of them; nothing is downloaded."`
+	Platform string `placeholder:"OS/ARCH" help:"Platform to prepare for, such as linux/arm64."`
+	Output   string `short:"o" placeholder:"DIR" help:"Runtime directory to install into."`
+	Client   string `placeholder:"pip|npm" enum:",pip,npm" default:"" help:"Package client to download with; without it, the one that is there."`
+}
+
+// Validate is called by kong.
+func (r *runtimeInstall) Validate() error {
+	o, err := r.options()
+	if err == nil && o.Platform != runtimeinstall.Host() && o.Platform != (runtimeinstall.Platform{}) && o.Dir == "" {
+		err = fmt.Errorf("a library for %s is of no use here: name the folder that goes to the board with -o DIR", r.Platform)
+	}
+	return err
+}
+
+func (r *runtimeInstall) options() (o runtimeinstall.Options, err error) {
+	o = runtimeinstall.Options{Name: r.Name, From: r.From, Dir: r.Output, Client: r.Client}
+	if r.Platform != "" {
+		if o.Platform, err = runtimeinstall.ParsePlatform(r.Platform); err != nil {
+			return o, errors.New(fault.Message(err))
+		}
+	}
+	return o, nil
+}
+
+// Run installs a library.
+func (r *runtimeInstall) Run(c *call) error {
+	libraries, err := c.libraries()
+	if err != nil {
+		return err
+	}
+	o, err := r.options()
+	if err != nil {
+		return err
+	}
+	t := newTerminal(c.std.Err, c.std.Environ)
+	result, err := libraries.Install(c, o, installProgress(t))
+	if t.live {
+		t.erase()
+	}
+	if err != nil {
+		return err
+	}
+	where, err := filepath.Abs(result.Path)
+	if err != nil {
+		where = result.Path
+	}
+	if result.Already {
+		c.print("%s %s is there already: %s\n", result.Name, result.Version, where)
+		return nil
+	}
+	c.print("%s %s for %s: %s\n", result.Name, result.Version, result.Platform, where)
+	return nil
+}
+
+// installProgress shows a bar on a terminal, and a line for each phase elsewhere.
+func installProgress(t terminal) runtimeinstall.Progress {
+	var last runtimeinstall.Phase
+	return func(phase runtimeinstall.Phase, done, total int64) {
+		const cells = 30
+		switch {
+		case t.live && total > 0:
+			t.rewrite(fmt.Sprintf("%-11s %s  %s of %s", phase, bar(float64(done)/float64(total), cells), size(done), size(total)))
+		case t.live:
+			t.rewrite(fmt.Sprintf("%-11s %s", phase, size(done)))
+		case phase != last:
+			fmt.Fprintln(t.w, phase)
+		}
+		last = phase
+	}
+}
+
+type runtimeList struct {
+	JSON bool `help:"Print JSON."`
+}
+
+// Run shows what is found where; the first of a name is the one that is used.
+func (r *runtimeList) Run(c *call) error {
+	libraries, err := c.libraries()
+	if err != nil {
+		return err
+	}
+	all := []client.Runtime{}
+	for _, f := range libraries.List() {
+		all = append(all, client.Runtime{Name: f.Name, Version: f.Version, Path: f.Path, Source: f.Source, Error: fault.Message(f.Err)})
+	}
+	if r.JSON {
+		return c.printJSON(all)
+	}
+	if len(all) == 0 {
+		c.print("no library is here; verge runtime install onnxruntime brings one\n")
+		return nil
+	}
+	w := tabwriter.NewWriter(c.std.Out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "RUNTIME\tVERSION\tSOURCE\tLIBRARY")
+	for _, l := range all {
+		fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", l.Name, l.Version, l.Source, l.Path)
+		if l.Error != "" {
+			fmt.Fprintf(w, "\t\t\tcannot be used: %s\n", l.Error)
+		}
+	}
+	return w.Flush()
+}
+
+type runtimeVerify struct {
+	Name string `arg:"" optional:"" default:"onnxruntime" help:"Runtime; onnxruntime unless given."`
+}
+
+// Run hashes the library again.
+func (r *runtimeVerify) Run(c *call) error {
+	libraries, err := c.libraries()
+	if err != nil {
+		return err
+	}
+	found, err := libraries.Verify(c, r.Name, nil)
+	if err != nil {
+		return err
+	}
+	c.print("%s %s is what was pinned: %s, sha256 %s\n", found.Name, found.Version, found.Path, found.SHA256)
+	return nil
+}

@@ -1,0 +1,55 @@
+package nodetest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"verge/client"
+	"verge/internal/artifact"
+	"verge/internal/deployfile"
+)
+
+// Request uploads files and returns the request that deploys them.
+func (n *Node) Request(ctx context.Context, spec string, files map[string]string) (client.DeploymentRequest, error) {
+	req := client.DeploymentRequest{SpecName: "deployment.json", Artifacts: map[string]string{}}
+	var err error
+	if req.Spec, err = json.Marshal(spec); err != nil {
+		return req, err
+	}
+	for role, path := range files {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return req, err
+		}
+		digest := artifact.Digest(data)
+		if err := n.PutArtifact(ctx, digest, bytes.NewReader(data), int64(len(data)), nil); err != nil {
+			return req, err
+		}
+		req.Artifacts[role] = digest
+	}
+	return req, nil
+}
+
+// Example returns the text of a deployment file, and the files that it names.
+func Example(tb testing.TB, path string) (spec string, files map[string]string) {
+	tb.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	file, err := deployfile.Parse(text, path)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	files = map[string]string{}
+	for role, name := range map[string]string{"model": file.Model.Path, "labels": file.Model.Labels, "golden": file.Tests.Functional.Golden} {
+		if name != "" {
+			files[role] = filepath.Join(filepath.Dir(path), name)
+		}
+	}
+	return string(text), files
+}
