@@ -69,6 +69,7 @@ lint: ## gofmt, vet, and the linters of .golangci.yml
 	$(GO) vet ./...
 	GOOS=linux GOARCH=arm64 $(GO) vet ./...
 	$(GO) mod tidy -diff
+	$(GO) tool -modfile=tools/go.mod golangci-lint run ./...
 
 .PHONY: fmt
 fmt: ## format the code
@@ -81,6 +82,10 @@ cover: runtime ## coverage by package
 .PHONY: golden
 golden: ## rewrite the golden files
 	$(GO) test ./... -update
+
+.PHONY: clients
+clients: runtime ## Triton's Python clients against a node; not in CI, brings their packages by pip
+	test/clients/run.sh
 
 .PHONY: bench
 bench: runtime ## the benchmarks of docs/benchmarks.md

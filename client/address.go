@@ -40,9 +40,7 @@ func parseAddress(address string) (network, target, base string, err error) {
 
 // socketPath takes "/path" and "///path".
 func socketPath(address, rest string) (string, error) {
-	if strings.HasPrefix(rest, "//") {
-		rest = rest[2:]
-	}
+	rest = strings.TrimPrefix(rest, "//")
 	switch {
 	case !path.IsAbs(rest):
 		return "", invalid("node address %q: the path of a Unix socket begins with /", address)

@@ -82,8 +82,8 @@ func takeData(out *wireAnswerTensor, rest []byte) (data, left []byte, err error)
 	case size == nil && out.Data == nil:
 		return nil, nil, fmt.Errorf("neither data nor binary_data_size")
 	case size != nil:
-		n, err := strconv.ParseUint(size.String(), 10, 63)
-		if err != nil || n > uint64(len(rest)) {
+		n, parseErr := strconv.ParseUint(size.String(), 10, 63)
+		if parseErr != nil || n > uint64(len(rest)) {
 			return nil, nil, fmt.Errorf("binary_data_size is %s where %d bytes are left", size, len(rest))
 		}
 		return rest[:n:n], rest[n:], nil

@@ -173,7 +173,7 @@ func TestWhyThereIsNoAnswer(t *testing.T) {
 		t.Errorf("nobody listens:\n got %s\nwant %s", got, want)
 	}
 
-	c = node(t, func(w http.ResponseWriter, _ *http.Request) { panic(http.ErrAbortHandler) })
+	c = node(t, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
 	if got, want := explain(c, c.Live(t.Context())), "unavailable: the connection to NODE was lost (EOF)"; got != want {
 		t.Errorf("the connection breaks:\n got %s\nwant %s", got, want)
 	}

@@ -21,13 +21,13 @@ import (
 // "unavailable"; go on with from = the last Seq + 1.
 func (c *Client) Events(ctx context.Context, id string, from uint64) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
-		ctx, cancel := context.WithCancel(ctx)
+		stream, cancel := context.WithCancel(ctx)
 		defer cancel() // ends the stream when the caller stops early
 		path := route("v1", "deployments", id, "events")
 		if from > 0 {
 			path += "?from=" + strconv.FormatUint(from, 10)
 		}
-		resp, err := c.send(ctx, http.MethodGet, path, nil, func(req *http.Request) {
+		resp, err := c.send(stream, http.MethodGet, path, nil, func(req *http.Request) {
 			req.Header.Set("Accept", "application/x-ndjson")
 		})
 		if err != nil {
@@ -35,7 +35,7 @@ func (c *Client) Events(ctx context.Context, id string, from uint64) iter.Seq2[E
 			return
 		}
 		defer resp.Body.Close() //nolint:errcheck // it was only read
-		c.readEvents(ctx, resp, yield)
+		c.readEvents(stream, resp, yield)
 	}
 }
 

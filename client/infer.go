@@ -216,7 +216,7 @@ func encodeRequest(req *InferRequest) (header []byte, blobs [][]byte, err error)
 	}
 	for i := range req.Inputs {
 		in := &req.Inputs[i]
-		if err := in.check(); err != nil {
+		if err = in.check(); err != nil {
 			return nil, nil, invalid("input %q: %v", in.Name, err)
 		}
 		wire.Inputs[i] = wireTensor{Name: in.Name, Shape: append([]int64{}, in.Shape...), Datatype: in.Datatype}

@@ -27,15 +27,7 @@ func (t *Tensor) check() error {
 		return err
 	}
 	if dtype == tensor.Bytes {
-		want, err := tensor.Elements(t.Shape)
-		if err != nil {
-			return err
-		}
-		got, err := countStrings(t.Data)
-		if err == nil && got != want {
-			err = fmt.Errorf("%d strings, want %d for BYTES%v", got, want, t.Shape)
-		}
-		return err
+		return t.checkStrings()
 	}
 	want, err := tensor.ByteSize(dtype, t.Shape)
 	if err != nil {
@@ -45,6 +37,18 @@ func (t *Tensor) check() error {
 		return fmt.Errorf("%d bytes of data, want %d for %s%v", len(t.Data), want, t.Datatype, t.Shape)
 	}
 	return nil
+}
+
+func (t *Tensor) checkStrings() error {
+	want, err := tensor.Elements(t.Shape)
+	if err != nil {
+		return err
+	}
+	got, err := countStrings(t.Data)
+	if err == nil && got != want {
+		err = fmt.Errorf("%d strings, want %d for BYTES%v", got, want, t.Shape)
+	}
+	return err
 }
 
 // fixed makes a tensor of a slice whose elements have a fixed size.

@@ -27,11 +27,11 @@ func lockState(dir string, now time.Time) (*stateLock, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fault.New(stateKind(err), op, "make the state directory: %w", err).WithHint(hint)
 	}
-	file, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
+	file, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600) //nolint:gosec // the state directory is the owner's choice
 	if err != nil {
 		return nil, fault.New(stateKind(err), op, "lock the state directory: %w", err).WithHint(hint)
 	}
-	if err := unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	if err = unix.Flock(int(file.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		defer file.Close() //nolint:errcheck // only read
 		if errors.Is(err, unix.EWOULDBLOCK) {
 			return nil, fault.New(fault.Conflict, op, "the state directory is in use by %s", holder(file)).On(dir).

@@ -81,7 +81,7 @@ func Start(cfg config.Config, workerCommand []string, log *slog.Logger) (_ *Node
 		return nil, err
 	}
 	temporary := filepath.Join(cfg.StateDir, "tmp")
-	if err := os.RemoveAll(temporary); err != nil {
+	if err = os.RemoveAll(temporary); err != nil {
 		return nil, err
 	}
 	n.machine = device.New()

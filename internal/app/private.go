@@ -32,8 +32,8 @@ func (p *privateRoutes) expose(v *serve.Version) (address string, stop func(), e
 	path := filepath.Join(p.dir, fmt.Sprintf("candidate-%d.sock", p.count.Add(1)))
 	remove := func() error { return os.Remove(path) }
 	if len(path) > maxSocketPath {
-		dir, err := os.MkdirTemp("", "verge-")
-		if err != nil {
+		var dir string
+		if dir, err = os.MkdirTemp("", "verge-"); err != nil {
 			return "", nil, fault.New(fault.Exhausted, "app.expose", "make a directory for a socket: %w", err)
 		}
 		path, remove = filepath.Join(dir, "candidate.sock"), func() error { return os.RemoveAll(dir) }

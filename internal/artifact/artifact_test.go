@@ -93,7 +93,8 @@ func TestWhatWasPutIsLoadedAndStaysOverAReopen(t *testing.T) {
 	if !bytes.Equal(memory.Bytes(), data) {
 		t.Error("other bytes came back")
 	}
-	if size, err := s.Size(digest); size != int64(len(data)) || err != nil || !s.Has(digest) {
+	size, err := s.Size(digest)
+	if size != int64(len(data)) || err != nil || !s.Has(digest) {
 		t.Errorf("Size = %d, %v; Has = %v", size, err, s.Has(digest))
 	}
 	info, err := os.Stat(blob(dir, digest))
@@ -124,7 +125,7 @@ func TestAnUploadGoesOnWhereItWasCut(t *testing.T) {
 	}
 	check(t, "Put from the start", err, fault.Conflict,
 		"artifact "+digest+": the upload begins at byte 0, the store has 1048576 bytes of it", "")
-	if err := s.Put(t.Context(), digest, bytes.NewReader(data[1<<20:]), 1<<20, total); err != nil {
+	if err = s.Put(t.Context(), digest, bytes.NewReader(data[1<<20:]), 1<<20, total); err != nil {
 		t.Fatalf("Put of the rest: %v", err)
 	}
 	memory, err := s.Load(digest)
@@ -288,15 +289,14 @@ func TestOfManyUploadsOfOneArtifactOneIsWritten(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
-			r := readerFunc(func(p []byte) (int, error) { return 0, io.EOF })
 			source := bytes.NewReader(data)
-			r = func(p []byte) (int, error) {
+			r := readerFunc(func(p []byte) (int, error) {
 				n, err := source.Read(p)
 				mu.Lock()
 				defer mu.Unlock()
 				read += n
 				return n, err
-			}
+			})
 			if err := s.Put(t.Context(), digest, r, 0, int64(len(data))); err != nil {
 				t.Errorf("Put: %v", err)
 			}
@@ -357,6 +357,7 @@ func TestChangedBytesAreNoticed(t *testing.T) {
 	}{
 		"one flipped bit": {
 			func(t *testing.T, path string) {
+				t.Helper()
 				changed := bytes.Clone(data)
 				changed[1<<20] ^= 1
 				write(t, path, changed)
@@ -368,11 +369,14 @@ func TestChangedBytesAreNoticed(t *testing.T) {
 			}(), "",
 		},
 		"a file that is cut short": {
-			func(t *testing.T, path string) { write(t, path, data[:1000]) },
+			func(t *testing.T, path string) {
+				t.Helper()
+				write(t, path, data[:1000])
+			},
 			fault.Corrupt, "artifact DIGEST: its file has 1000 bytes, want 2097152", hint,
 		},
 		"a file that is gone": {
-			func(t *testing.T, path string) { os.Remove(path) },
+			func(_ *testing.T, path string) { os.Remove(path) },
 			fault.NotFound, "artifact DIGEST: its file is gone", hint,
 		},
 	}
@@ -441,7 +445,7 @@ func TestRemovedArtifactsAreGoneAndTheirMemoryStays(t *testing.T) {
 	}
 	defer memory.Close()
 	for range 2 {
-		if err := s.Remove(digest); err != nil {
+		if err = s.Remove(digest); err != nil {
 			t.Fatalf("Remove: %v", err)
 		}
 	}

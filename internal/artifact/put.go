@@ -161,7 +161,7 @@ func (s *Store) room(digest string, offset, total int64) error {
 // are all there. It returns how many bytes of the artifact are in the file.
 func (s *Store) receive(ctx context.Context, digest string, r io.Reader, offset, total int64) (received int64, err error) {
 	sum := sha256.New()
-	if err := s.hashPartial(ctx, digest, sum, offset); err != nil {
+	if err = s.hashPartial(ctx, digest, sum, offset); err != nil {
 		return 0, err
 	}
 	file, err := s.create(s.root, partialName(digest), offset)
@@ -232,8 +232,8 @@ func copyBytes(ctx context.Context, w io.Writer, sum hash.Hash, r io.Reader) (n 
 		}
 		k, err := io.ReadFull(r, buf)
 		if k > 0 {
-			if _, err := w.Write(buf[:k]); err != nil {
-				return n, diskError("artifact.put", err)
+			if _, writeErr := w.Write(buf[:k]); writeErr != nil {
+				return n, diskError("artifact.put", writeErr)
 			}
 			sum.Write(buf[:k])
 			n += int64(k)

@@ -75,7 +75,7 @@ func (s *Store) prepare() error {
 		}
 		digest := digestPrefix + path.Base(name)
 		if CheckDigest(digest) != nil || blobName(digest) != name {
-			return nil // not ours: neither served nor touched
+			return nil //nolint:nilerr // not ours: neither served nor touched
 		}
 		info, err := entry.Info()
 		if err != nil {
@@ -249,8 +249,7 @@ func diskError(op string, err error) error {
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, unix.EROFS):
 		kind, hint = fault.Unavailable, "Make the state directory writable for the user who runs the node."
 	}
-	var pathError *fs.PathError
-	if errors.As(err, &pathError) {
+	if pathError, ok := errors.AsType[*fs.PathError](err); ok {
 		err = fmt.Errorf("%s: %w", pathError.Op, pathError.Err)
 	}
 	return &fault.Error{Kind: kind, Op: op, Subject: "artifact store", Hint: hint, Err: err}

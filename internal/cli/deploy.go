@@ -2,6 +2,8 @@ package cli
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"time"
 
 	"verge/client"
@@ -27,7 +29,35 @@ func (d *deployCommand) Run(c *call) error {
 		return err
 	}
 	defer node.Close()
+	if err := c.await(node); err != nil {
+		return err
+	}
 	return c.deploy(node, order, deployOptions{reason: d.Reason, json: d.JSON})
+}
+
+// comingUp is how long a node that does not answer may still be starting: who
+// types `verge serve &` deploys before it has opened its socket.
+const comingUp = 2 * time.Second
+
+// await waits for a node that is starting.
+func (c *call) await(node *client.Client) error {
+	const pause = 50 * time.Millisecond
+	ticker := time.NewTicker(pause)
+	defer ticker.Stop()
+	for begin := time.Now(); ; {
+		err := node.Live(c)
+		switch {
+		case !errors.Is(err, client.ErrUnreachable):
+			return nil //nolint:nilerr // somebody answers; what is wrong shows when it matters
+		case errors.Is(err, fs.ErrPermission), time.Since(begin) > comingUp:
+			return err
+		}
+		select {
+		case <-ticker.C:
+		case <-c.Done():
+			return err
+		}
+	}
 }
 
 // deployOptions say how a deployment is asked for and shown.

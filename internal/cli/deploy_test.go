@@ -170,7 +170,7 @@ func TestASignalBeforeTheSwitchCancelsTheDeployment(t *testing.T) {
 		n := deploying(func(s *stream) {
 			gates(s)
 			interrupt(cli.Interrupted{Signal: signal})
-			<-s.canceled
+			s.await(s.canceled)
 			s.send(4, client.Event{Type: client.EventEnd, Phase: client.PhaseCanceled, Error: &client.Failure{Kind: "canceled", Message: "canceled on request"}})
 		}).start(t)
 		r := vergeWith(ctx, t, cli.IO{}, "deploy", spec(t), "--node", n.address)
@@ -188,7 +188,7 @@ func TestASignalAfterTheSwitchLeavesTheDeploymentToTheNode(t *testing.T) {
 		gates(s)
 		s.phase(4, client.PhaseActivating)
 		interrupt(cli.Interrupted{Signal: os.Interrupt})
-		<-done
+		s.await(done)
 	})
 	n.cancelKind, n.deployment.Phase = "conflict", client.PhaseActivating
 	n.start(t)

@@ -62,7 +62,7 @@ type inferRequest struct {
 type stream struct {
 	*fakeNode
 
-	t     *testing.T
+	gone  <-chan struct{} // closed when the follower has gone
 	from  uint64
 	seq   uint64
 	write func(client.Event)
@@ -75,6 +75,14 @@ func (s *stream) send(seconds float64, e client.Event) {
 	e.Seq, e.Deployment, e.Time = s.seq, s.deployment.ID, began().Add(time.Duration(seconds*float64(time.Second)))
 	if e.Seq >= s.from {
 		s.write(e)
+	}
+}
+
+// await returns when something has happened, or the follower has gone.
+func (s *stream) await(happened <-chan struct{}) {
+	select {
+	case <-happened:
+	case <-s.gone:
 	}
 }
 
@@ -96,7 +104,7 @@ func (n *fakeNode) start(t *testing.T) *fakeNode {
 		t.Fatal(err)
 	}
 	n.address, n.artifacts, n.canceled = "unix:"+path, map[string][]byte{}, make(chan struct{})
-	server := httptest.NewUnstartedServer(n.routes(t))
+	server := httptest.NewUnstartedServer(n.routes())
 	server.Listener.Close() //nolint:errcheck,gosec // replaced
 	server.Listener = listener
 	server.Start()
@@ -104,13 +112,13 @@ func (n *fakeNode) start(t *testing.T) *fakeNode {
 	return n
 }
 
-func (n *fakeNode) routes(t *testing.T) http.Handler {
+func (n *fakeNode) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("HEAD /v1/artifacts/{digest}", n.headArtifact)
 	mux.HandleFunc("PUT /v1/artifacts/{digest}", n.putArtifact)
 	mux.HandleFunc("POST /v1/deployments", n.postDeployment)
 	mux.HandleFunc("GET /v1/deployments/{id}", func(w http.ResponseWriter, _ *http.Request) { answer(w, 200, n.deployment) })
-	mux.HandleFunc("GET /v1/deployments/{id}/events", func(w http.ResponseWriter, r *http.Request) { n.events(t, w, r) })
+	mux.HandleFunc("GET /v1/deployments/{id}/events", func(w http.ResponseWriter, r *http.Request) { n.events(w, r) })
 	mux.HandleFunc("POST /v1/deployments/{id}/cancel", func(w http.ResponseWriter, _ *http.Request) {
 		if n.cancelKind != "" {
 			answer(w, http.StatusConflict, map[string]string{"error": "deployment has switched already", "kind": n.cancelKind})
@@ -181,11 +189,11 @@ func (n *fakeNode) postDeployment(w http.ResponseWriter, r *http.Request) {
 	answer(w, 202, n.deployment)
 }
 
-func (n *fakeNode) events(t *testing.T, w http.ResponseWriter, r *http.Request) {
+func (n *fakeNode) events(w http.ResponseWriter, r *http.Request) {
 	from, _ := strconv.ParseUint(r.URL.Query().Get("from"), 10, 64)
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	encoder := json.NewEncoder(w)
-	s := &stream{fakeNode: n, t: t, from: from, write: func(e client.Event) {
+	s := &stream{fakeNode: n, gone: r.Context().Done(), from: from, write: func(e client.Event) {
 		encoder.Encode(e)                     //nolint:errcheck,gosec // the client has gone
 		http.NewResponseController(w).Flush() //nolint:errcheck,gosec // the client has gone
 	}}

@@ -2,7 +2,9 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"sync"
+	"time"
 
 	"verge/client"
 	"verge/internal/fault"
@@ -36,7 +38,8 @@ func (f *follower) follow() error {
 		}
 	})
 	defer settle()
-	for from := uint64(0); ; {
+	const pause, most = 100 * time.Millisecond, 20
+	for from, lost := uint64(0), 0; ; {
 		last, err := f.events(ctx, from)
 		switch {
 		case last != nil && last.Type == client.EventEnd:
@@ -44,10 +47,24 @@ func (f *follower) follow() error {
 			return f.outcome(last)
 		case ctx.Err() != nil:
 			return f.canceled()
-		case last == nil:
+		case last != nil:
+			from, lost = last.Seq+1, 0 // the connection broke: go on from there
+		case kindOf(err) != fault.Unavailable || errors.Is(err, client.ErrUnreachable) || lost == most:
 			return err
+		default:
+			lost++ // a node that ends still takes connections in its last moment
+			wait(ctx, pause)
 		}
-		from = last.Seq + 1 // the connection broke: go on from there
+	}
+}
+
+// wait returns after a time, or when ctx ends.
+func wait(ctx context.Context, pause time.Duration) {
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
 	}
 }
 

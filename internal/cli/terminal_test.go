@@ -114,7 +114,7 @@ func TestOnATerminalThePhaseThatGoesOnMoves(t *testing.T) {
 				events.phase(1.5, client.PhaseGating)
 				events.send(1.7, client.Event{Type: client.EventProgress, Progress: &client.Progress{Step: "latency", Done: 5, Total: 20, Figure: pointer(0.251), Unit: "ms"}})
 				if name != "a dumb terminal" {
-					<-seen
+					events.await(seen)
 				}
 				events.send(1.8, client.Event{Type: client.EventVerdict, Verdict: &client.Verdict{Gate: "latency", Outcome: client.OutcomePass}})
 				events.send(2, client.Event{Type: client.EventEnd, Phase: client.PhaseCommitted})

@@ -25,7 +25,6 @@ type Config struct {
 	Monitor monitor.Config
 	Health  Health
 	Limits  Limits
-	Gates   Gates
 }
 
 // Health says how often the node looks after itself, and from where on it is
@@ -61,13 +60,6 @@ type HTTP struct {
 	DrainTimeout      time.Duration // for requests in flight when the node is told to stop
 }
 
-// Gates is how candidates are measured before their tests.
-type Gates struct {
-	LatencyWarmup int           // runs that are not measured
-	LatencyRuns   int           // runs that are
-	Budget        time.Duration // for the runs of one gate
-}
-
 // Default returns the settings of a node that was told nothing. Paths are left
 // empty; Load chooses them by user and environment.
 func Default() Config {
@@ -84,7 +76,6 @@ func Default() Config {
 			},
 			ArtifactsBytes: 8 << 30, Deployments: 100, SpecBytes: 2 << 20, PageSize: 100,
 		},
-		Gates: Gates{LatencyWarmup: 5, LatencyRuns: 20, Budget: 10 * time.Second},
 	}
 }
 

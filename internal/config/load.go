@@ -173,7 +173,7 @@ func (l *loader) environment(environ []string) {
 		}
 		s, known := byVariable[name]
 		if !known {
-			l.problems.Add("", 0, "unknown variable %s%s", document.Quote(name), document.Suggest(name, variables))
+			l.problems.Add("", 0, "unknown variable %s%s", fault.Quote(name), document.Suggest(name, variables))
 			continue
 		}
 		l.text(s, value, name)
@@ -185,7 +185,7 @@ func (l *loader) flags(overrides map[string]string) {
 	for _, key := range slices.Sorted(maps.Keys(overrides)) {
 		s, known := l.byKey[key]
 		if !known {
-			l.problems.Add("", 0, "unknown setting %s%s", document.Quote(key), document.Suggest(key, l.keys))
+			l.problems.Add("", 0, "unknown setting %s%s", fault.Quote(key), document.Suggest(key, l.keys))
 			continue
 		}
 		l.text(s, overrides[key], flag(key))
@@ -199,7 +199,7 @@ func (l *loader) text(s setting, value, from string) {
 	// What it replaces no longer counts, right or wrong.
 	l.problems = slices.DeleteFunc(l.problems, func(p fault.Problem) bool { return p.Path == s.key })
 	if want := s.set(value); want != "" {
-		l.problems.Add(s.key, 0, "is %s, want %s", document.Quote(value), want)
+		l.problems.Add(s.key, 0, "is %s, want %s", fault.Quote(value), want)
 	}
 }
 

@@ -45,6 +45,7 @@ func (c *Config) settings() []setting {
 		{"worker.stable_after", &c.Worker.StableAfter, nil, "A worker that served for so long starts the delay anew."},
 		{"worker.max_deaths", &c.Worker.MaxDeaths, nil, "So many deaths within death_window mark the version failed."},
 		{"worker.death_window", &c.Worker.DeathWindow, nil, "See max_deaths."},
+		{"worker.log_records", &c.Worker.LogRecords, nil, "Records of a worker's library that are logged in ten seconds; further ones are counted."},
 		{"worker.cgroup", &c.Worker.CGroup, nil, "Directory of the control group under which workers get theirs. Empty: the node's own."},
 
 		{"monitor.window", &c.Monitor.Window, nil, "Latencies that the figures of a status rest on."},
@@ -80,10 +81,6 @@ func (c *Config) settings() []setting {
 		{"limits.deployments", &c.Limits.Deployments, nil, "Ended deployments that are remembered."},
 		{"limits.spec_bytes", &c.Limits.SpecBytes, nil, "Of the body of a deployment request."},
 		{"limits.page_size", &c.Limits.PageSize, nil, "Entries of a list in one answer."},
-
-		{"gates.latency_warmup", &c.Gates.LatencyWarmup, nil, "Runs of the latency gate that are not measured."},
-		{"gates.latency_runs", &c.Gates.LatencyRuns, nil, "Runs of the latency gate that are."},
-		{"gates.budget", &c.Gates.Budget, nil, "Time for the runs of one gate."},
 	}
 }
 

@@ -30,7 +30,7 @@ func (c Config) Validate() error {
 // addJoined adds the errors of a package's Validate, whose texts begin with the
 // key path.
 func addJoined(ps *fault.Problems, err error) {
-	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // what errors.Join returns
+	joined, ok := err.(interface{ Unwrap() []error }) // what errors.Join returns
 	if !ok {
 		return
 	}
@@ -99,7 +99,7 @@ func (c Config) checkRanges(ps *fault.Problems) {
 	if got := c.Health.TemperatureCelsius; got < 0 || got > 200 {
 		ps.Add("health.temperature_celsius", 0, "is %g, want 0 to 200", got)
 	}
-	h, l, g := c.Limits.HTTP, c.Limits, c.Gates
+	h, l := c.Limits.HTTP, c.Limits
 	whole("limits.max_connections", int64(h.MaxConnections), 1, 1<<16)
 	whole("limits.header_bytes", int64(h.HeaderBytes), 4<<10, 1<<20)
 	span("limits.read_header_timeout", h.ReadHeaderTimeout, 100*time.Millisecond, time.Minute)
@@ -112,7 +112,4 @@ func (c Config) checkRanges(ps *fault.Problems) {
 	whole("limits.deployments", int64(l.Deployments), 1, 100_000)
 	whole("limits.spec_bytes", l.SpecBytes, 4<<10, 16<<20)
 	whole("limits.page_size", int64(l.PageSize), 1, 10_000)
-	whole("gates.latency_warmup", int64(g.LatencyWarmup), 0, 10_000)
-	whole("gates.latency_runs", int64(g.LatencyRuns), 1, 10_000)
-	span("gates.budget", g.Budget, time.Second, time.Hour)
 }

@@ -115,23 +115,33 @@ func TestShapesRefusesWithAReason(t *testing.T) {
 			`Give model.input_shapes, for instance {"ids": [4,16]}.`,
 		},
 		"an unknown name": {
-			signature(text), 1, map[string][]int64{"id": {1, 2}}, fault.Invalid, `model.input_shapes names "id", the model's inputs are [ids INT64[-1,-1]]`,
+			signature(text), 1,
+			map[string][]int64{"id": {1, 2}},
+			fault.Invalid, `model.input_shapes names "id", the model's inputs are [ids INT64[-1,-1]]`,
 			"Correct the name in model.input_shapes, or leave it out.",
 		},
 		"a wrong rank": {
-			signature(text), 1, map[string][]int64{"ids": {2}}, fault.Invalid, `model.input_shapes: input "ids" has shape [2] with 1 dimensions, want 2 as in [-1,-1]`,
+			signature(text), 1,
+			map[string][]int64{"ids": {2}},
+			fault.Invalid, `model.input_shapes: input "ids" has shape [2] with 1 dimensions, want 2 as in [-1,-1]`,
 			"Give one number for each dimension of the input, as the model has it.",
 		},
 		"a negative number": {
-			signature(text), 1, map[string][]int64{"ids": {1, -2}}, fault.Invalid, `model.input_shapes: input "ids" has shape [1,-2], want [-1,-1]`,
+			signature(text), 1,
+			map[string][]int64{"ids": {1, -2}},
+			fault.Invalid, `model.input_shapes: input "ids" has shape [1,-2], want [-1,-1]`,
 			"Give one number for each dimension of the input, as the model has it.",
 		},
 		"two values": {
-			signature(text, mask), 1, map[string][]int64{"ids": {1, 8}, "mask": {1, 9}}, fault.Invalid, `dimension "L" is 8 for one input and 9 for input "mask"`,
+			signature(text, mask), 1,
+			map[string][]int64{"ids": {1, 8}, "mask": {1, 9}},
+			fault.Invalid, `dimension "L" is 8 for one input and 9 for input "mask"`,
 			"Give the dimension one value in model.input_shapes.",
 		},
 		"too large": {
-			signature(text), 1, map[string][]int64{"ids": {1 << 20, 1 << 20}}, fault.TooLarge,
+			signature(text), 1,
+			map[string][]int64{"ids": {1 << 20, 1 << 20}},
+			fault.TooLarge,
 			`input "ids" with shape [1048576,1048576] brings the inputs over 268435456 bytes`, "Lower deployment.batch_size, or the dimensions in model.input_shapes.",
 		},
 	}

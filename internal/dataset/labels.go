@@ -31,7 +31,7 @@ func ReadLabels(data []byte) ([]string, error) {
 		case len(label) > MaxLabelSize:
 			return nil, fault.New(fault.TooLarge, op, "line %d of the labels file has %d bytes, the limit is %d", number, len(label), MaxLabelSize)
 		case !utf8.ValidString(label), strings.ContainsFunc(label, unprintable):
-			return nil, invalid(op, "line %d of the labels file, %q, is not UTF-8 text", number, clip(label)).
+			return nil, invalid(op, "line %d of the labels file, %q, is not UTF-8 text", number, fault.Clip(label)).
 				WithHint("Save the labels as UTF-8, one class a line.")
 		}
 		labels = append(labels, label)

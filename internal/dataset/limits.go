@@ -15,12 +15,3 @@ const (
 func invalid(op, format string, args ...any) *fault.Error {
 	return fault.New(fault.Invalid, op, format, args...)
 }
-
-// clip shortens foreign text for a message.
-func clip(s string) string {
-	const limit = 64
-	if len(s) > limit {
-		return s[:limit] + "…"
-	}
-	return s
-}

@@ -256,7 +256,7 @@ func FuzzReadNPZ(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		arrays, err := dataset.ReadNPZ(data)
 		for _, a := range arrays {
-			if err := tensor.CheckData(a.DType, a.Shape, a.Data); err != nil {
+			if err = tensor.CheckData(a.DType, a.Shape, a.Data); err != nil {
 				t.Fatalf("accepted what is no tensor: %v", err)
 			}
 		}

@@ -145,7 +145,7 @@ func parseNPYHeader(text []byte) (*npyHeader, error) {
 		}
 	}
 	if l.skip(); l.bad || len(l.rest) > 0 || len(seen) != 3 {
-		return nil, invalid(opNPY, "the header of the array, %q, is not one of NumPy's", clip(strings.TrimSpace(string(text)))).WithHint(hint)
+		return nil, invalid(opNPY, "the header of the array, %q, is not one of NumPy's", fault.Clip(strings.TrimSpace(string(text)))).WithHint(hint)
 	}
 	if len(h.shape) > tensor.MaxRank {
 		return nil, invalid(opNPY, "the array has more than %d dimensions", tensor.MaxRank).WithHint("Reshape the array.")
@@ -173,5 +173,5 @@ func (h *npyHeader) setType(descr string) error {
 	case strings.HasPrefix(name, "c"):
 		what, hint = "complex numbers", "Save the real and the imaginary part as two arrays."
 	}
-	return fault.New(fault.Unsupported, opNPY, "the array holds %s (%q)", what, clip(descr)).WithHint("%s", hint)
+	return fault.New(fault.Unsupported, opNPY, "the array holds %s (%q)", what, fault.Clip(descr)).WithHint("%s", hint)
 }

@@ -41,11 +41,11 @@ func ReadNPZ(data []byte) ([]tensor.Tensor, error) {
 		name, ok := strings.CutSuffix(f.Name, ".npy")
 		switch {
 		case !ok || name == "" || len(name) > maxNPYName || !utf8.ValidString(name):
-			return nil, invalid(opNPZ, "the archive has a member %q, want only .npy files", clip(f.Name)).WithHint(hint)
+			return nil, invalid(opNPZ, "the archive has a member %q, want only .npy files", fault.Clip(f.Name)).WithHint(hint)
 		case seen[name]:
-			return nil, invalid(opNPZ, "the archive has two arrays named %q", clip(name)).WithHint(hint)
+			return nil, invalid(opNPZ, "the archive has two arrays named %q", fault.Clip(name)).WithHint(hint)
 		case f.UncompressedSize64 > MaxBytes+npyMaxHead || total+f.UncompressedSize64 > MaxBytes+npyMaxHead:
-			return nil, fault.New(fault.TooLarge, opNPZ, "array %q brings the archive to more than %d bytes", clip(name), MaxBytes).
+			return nil, fault.New(fault.TooLarge, opNPZ, "array %q brings the archive to more than %d bytes", fault.Clip(name), MaxBytes).
 				WithHint("Give fewer or smaller arrays.")
 		}
 		seen[name] = true
@@ -62,7 +62,7 @@ func ReadNPZ(data []byte) ([]tensor.Tensor, error) {
 
 // onArray says which array err is about, and classifies what zip reports.
 func onArray(name, hint string, err error) error {
-	subject := fmt.Sprintf("array %q", clip(name))
+	subject := fmt.Sprintf("array %q", fault.Clip(name))
 	var known *fault.Error
 	switch {
 	case errors.As(err, &known):
@@ -84,7 +84,7 @@ func readMember(f *zip.File) (tensor.Tensor, error) {
 	}
 	defer r.Close() //nolint:errcheck // only read
 	head := make([]byte, min(f.UncompressedSize64, npyPreamble+npyMaxHead))
-	if _, err := io.ReadFull(r, head); err != nil {
+	if _, err = io.ReadFull(r, head); err != nil {
 		return tensor.Tensor{}, err
 	}
 	h, err := readNPYHeader(head)

@@ -54,7 +54,7 @@ func Picture(data []byte, spec inference.Spec, p *deployfile.Preprocess) (tensor
 		pl.columns = bounds.Dx()
 	}
 	shape := pl.shape()
-	if err := spec.CheckShape(shape); err != nil {
+	if err = spec.CheckShape(shape); err != nil {
 		return tensor.Tensor{}, invalid(opPicture, "the picture becomes %s, but input %q %w", inference.FormatShape(shape), spec.Name, err).
 			WithHint("Correct model.preprocess: its size, layout and channels make the shape.")
 	}

@@ -71,11 +71,13 @@ func TestPictureBecomesTheInput(t *testing.T) {
 		},
 		"mean and scale by channel": {
 			two, spec(tensor.FP32, 1, 3, 2, 2), &deployfile.Preprocess{Size: [2]int{2, 2}, Layout: "NCHW", Channels: "rgb", Mean: []float64{1, 2, 3}, Scale: []float64{2, 0.5, 1}},
-			[]int64{1, 3, 2, 2}, []float64{508, 0, 6, 12, -1, 0, 1.5, 3, -3, 0, 3, 6},
+			[]int64{1, 3, 2, 2},
+			[]float64{508, 0, 6, 12, -1, 0, 1.5, 3, -3, 0, 3, 6},
 		},
 		"held to the range": {
 			two, spec(tensor.Int8, 1, 2, 2), &deployfile.Preprocess{Layout: "NHW", Channels: "gray", Mean: []float64{2}, Scale: []float64{90}},
-			[]int64{1, 2, 2}, []float64{127, -17, 127, 127},
+			[]int64{1, 2, 2},
+			[]float64{127, -17, 127, 127},
 		},
 		"its own size": {ramp, spec(tensor.Uint8, -1, -1, -1, 1), &deployfile.Preprocess{Layout: "nhwc"}, []int64{1, 1, 2, 1}, []float64{0, 100}},
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"verge/internal/deployfile"
+	"verge/internal/fault"
 	"verge/internal/inference"
 	"verge/internal/tensor"
 )
@@ -31,7 +32,7 @@ func planFor(spec inference.Spec, p *deployfile.Preprocess) (*plan, error) {
 	}
 	pl := &plan{rows: -1, columns: -1, layout: strings.ToUpper(p.Layout), channels: strings.ToLower(p.Channels), dtype: spec.DType}
 	if p.Type != "" && !strings.EqualFold(p.Type, spec.DType.String()) {
-		return nil, invalid(opPicture, "model.preprocess.type is %s, but input %q is %s", clip(p.Type), spec.Name, spec.DType).
+		return nil, invalid(opPicture, "model.preprocess.type is %s, but input %q is %s", fault.Clip(p.Type), spec.Name, spec.DType).
 			WithHint("Correct model.preprocess.type, or leave it out.")
 	}
 	if pl.layout == "" {
@@ -40,7 +41,7 @@ func planFor(spec inference.Spec, p *deployfile.Preprocess) (*plan, error) {
 		}
 	}
 	if !known(pl.layout, "NCHW", "NHWC", "CHW", "HWC", "NHW", "HW") {
-		return nil, invalid(opPicture, "model.preprocess.layout is %q, want NCHW, NHWC, CHW, HWC, NHW or HW", clip(p.Layout)).WithHint(preprocessHint)
+		return nil, invalid(opPicture, "model.preprocess.layout is %q, want NCHW, NHWC, CHW, HWC, NHW or HW", fault.Clip(p.Layout)).WithHint(preprocessHint)
 	}
 	if len(spec.Shape) != len(pl.layout) {
 		return nil, invalid(opPicture, "layout %s has %d dimensions, input %s has %d", pl.layout, len(pl.layout), spec, len(spec.Shape)).WithHint(preprocessHint)
@@ -124,7 +125,7 @@ func (pl *plan) setChannels(spec inference.Spec, p *deployfile.Preprocess) error
 		pl.channels = "rgb"
 	}
 	if !known(pl.channels, "gray", "rgb", "bgr") {
-		return invalid(opPicture, "the channels of input %s are %q, want gray, rgb or bgr", spec, clip(p.Channels)).WithHint(preprocessHint)
+		return invalid(opPicture, "the channels of input %s are %q, want gray, rgb or bgr", spec, fault.Clip(p.Channels)).WithHint(preprocessHint)
 	}
 	if pl.count() != 1 && !strings.Contains(pl.layout, "C") {
 		return invalid(opPicture, "layout %s has no place for the channels %s", pl.layout, pl.channels).WithHint(preprocessHint)

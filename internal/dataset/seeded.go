@@ -26,7 +26,7 @@ func Shapes(g inference.Signature, batch int, shapes map[string][]int64) ([][]in
 	const op = "dataset.shapes"
 	for _, name := range slices.Sorted(maps.Keys(shapes)) {
 		if inference.Index(g.Inputs, name) < 0 {
-			return nil, invalid(op, "model.input_shapes names %q, the model's inputs are %v", clip(name), g.Inputs).
+			return nil, invalid(op, "model.input_shapes names %q, the model's inputs are %v", fault.Clip(name), g.Inputs).
 				WithHint("Correct the name in model.input_shapes, or leave it out.")
 		}
 	}
@@ -89,7 +89,7 @@ func resolveSymbols(specs []inference.Spec, shapes [][]int64) error {
 				case have >= 0 && !ok:
 					known[symbol] = have
 				case have >= 0 && have != value && pass == 0:
-					return invalid("dataset.shapes", "dimension %q is %d for one input and %d for input %q", clip(symbol), value, have, spec.Name).
+					return invalid("dataset.shapes", "dimension %q is %d for one input and %d for input %q", fault.Clip(symbol), value, have, spec.Name).
 						WithHint("Give the dimension one value in model.input_shapes.")
 				}
 			}

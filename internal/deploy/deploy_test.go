@@ -132,7 +132,10 @@ func TestARefusedCandidateLeavesTheVersionThatServes(t *testing.T) {
 			base,
 			behaviour{run: func(int) error { return fault.New(fault.Invalid, "fake.run", "index out of range") }},
 			nil, client.PhaseLoading,
-			client.Failure{Kind: "invalid", Message: "loading: warm up: index out of range"},
+			client.Failure{
+				Kind: "invalid", Message: "loading: warm up: index out of range",
+				Hint: "It was asked with seeded inputs (seed 0); where it does not take them, give it some that it takes: tests.functional_test.golden.",
+			},
 			nil,
 		},
 		"a slow model that takes too much memory": {
@@ -161,10 +164,10 @@ func TestARefusedCandidateLeavesTheVersionThatServes(t *testing.T) {
 			golden,
 			behaviour{},
 			map[string][]float32{"z": make([]float32, 4), "y": make([]float32, 4)},
-			client.PhaseGating,
+			client.PhaseLoading,
 			client.Failure{
 				Kind:    "invalid",
-				Message: "gating: tests.functional_test.golden: golden: \"z\" is neither an input nor an output, the model has [x FP32[-1,4]] and [y FP32[-1,4]]\ninput \"x\" is missing",
+				Message: "loading: tests.functional_test.golden: golden: \"z\" is neither an input nor an output, the model has [x FP32[-1,4]] and [y FP32[-1,4]]\ninput \"x\" is missing",
 				Hint:    "Name the arrays of the npz file as the model's inputs and outputs; verge inspect shows them.",
 			},
 			nil,
@@ -234,19 +237,29 @@ func TestARefusedCandidateLeavesTheVersionThatServes(t *testing.T) {
 }
 
 func TestGoldenCasesPassWithinTheirTolerance(t *testing.T) {
-	n := newNode(t, t.TempDir())
-	n.set(behaviour{add: 9.0001})
-	req := n.request(`{"model":{"path":"m.onnx"},"deployment":{"batch_size":2},"tests":{"performance_test":false,"functional_test":{"golden":"g.npz","tolerance":0.001}}}`, "digits.onnx")
-	req.Artifacts["golden"] = n.upload(npz(t, map[string][]float32{"x": make([]float32, 12), "y": {9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9}}))
-	d := n.wait(n.submit(req).ID)
-	if d.Phase != client.PhaseCommitted {
-		t.Fatalf("deployment ended %s: %+v", d.Phase, d.Error)
-	}
-	if got := n.served["m"].Monitor.Snapshot().TotalRequests; got != 2 {
-		t.Errorf("%d requests for three rows in batches of two, want 2", got)
-	}
-	if how := d.Verdicts[0].How; how != "20 runs after 5 to warm up, one at a time, inside the node; golden inputs, rows 0 to 1" {
-		t.Errorf("latency was measured by %q", how)
+	for batch, want := range map[int]struct {
+		requests int
+		how      string
+	}{
+		2: {2, "golden inputs, rows 0 to 1"},
+		3: {1, "golden inputs, rows 0 to 2"},
+		7: {1, "golden inputs, rows 0 to 2, repeated"}, // the promised batch is measured
+	} {
+		n := newNode(t, t.TempDir())
+		n.set(behaviour{add: 9.0001})
+		spec := `{"model":{"path":"m.onnx"},"deployment":{"batch_size":%d},"tests":{"performance_test":false,"functional_test":{"golden":"g.npz","tolerance":0.001}}}`
+		req := n.request(fmt.Sprintf(spec, batch), "digits.onnx")
+		req.Artifacts["golden"] = n.upload(npz(t, map[string][]float32{"x": make([]float32, 12), "y": {9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9}}))
+		d := n.wait(n.submit(req).ID)
+		if d.Phase != client.PhaseCommitted {
+			t.Fatalf("batch %d: deployment ended %s: %+v", batch, d.Phase, d.Error)
+		}
+		if got := n.served["m"].Monitor.Snapshot().TotalRequests; got != int64(want.requests) {
+			t.Errorf("%d requests for three rows in batches of %d, want %d", got, batch, want.requests)
+		}
+		if how := d.Verdicts[0].How; how != "20 runs after 5 to warm up, one at a time, inside the node; "+want.how {
+			t.Errorf("batch %d: latency was measured by %q, want %s", batch, how, want.how)
+		}
 	}
 }
 
@@ -290,6 +303,14 @@ func TestASubmissionThatCannotBeginSaysWhy(t *testing.T) {
 			map[string]string{"model": absent},
 			"", fault.NotFound,
 			"artifact " + absent + " (model) was not uploaded", "PUT /v1/artifacts/" + absent + " first.",
+		},
+		"artifacts that are none": {
+			base,
+			map[string]string{"model": "../../x", "weights": digest},
+			"", fault.Invalid,
+			`artifacts.model: digest "../../x": want sha256: and 64 lower-case hexadecimal digits` + "\n" +
+				`artifacts: "weights" is unknown, want model, labels or golden`,
+			missing,
 		},
 		"a name that breaks the grammar": {
 			base,
@@ -404,7 +425,7 @@ func TestADeploymentThatHasSwitchedIsNotCanceled(t *testing.T) {
 	<-reached
 	check(t, "Cancel", n.manager.Cancel(d.ID), fault.Conflict, "deployment "+d.ID+" has switched already", "")
 	release()
-	if d := n.wait(d.ID); d.Phase != client.PhaseCommitted {
+	if d = n.wait(d.ID); d.Phase != client.PhaseCommitted {
 		t.Errorf("ended %s", d.Phase)
 	}
 }

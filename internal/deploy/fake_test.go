@@ -205,7 +205,7 @@ func answer(r *http.Request, v *serve.Version) ([]byte, int) {
 			Shape []int64 `json:"shape"`
 		} `json:"inputs"`
 	}
-	if err := json.Unmarshal(body[:n], &request); err != nil {
+	if err = json.Unmarshal(body[:n], &request); err != nil {
 		return refuse(err)
 	}
 	call, err := v.Begin(r.Context(), 0)

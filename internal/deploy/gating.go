@@ -9,13 +9,11 @@ import (
 	"time"
 
 	"verge/client"
-	"verge/internal/dataset"
 	"verge/internal/deployfile"
 	"verge/internal/fault"
 	"verge/internal/gate"
 	"verge/internal/inference"
 	"verge/internal/modelfile"
-	"verge/internal/tensor"
 )
 
 // The runs of the latency gate.
@@ -46,15 +44,9 @@ func (r *run) env() gate.Env {
 // gate is the phase that measures the candidate from inside: nothing of it counts
 // as a request. All its gates speak before one of them refuses.
 func (r *run) gate(ctx context.Context) error {
-	golden, err := r.golden()
-	if err != nil {
-		return err
-	}
-	r.cases = golden
-	inputs, source := r.inputs()
 	file, version := r.file.Deployment, r.candidate.Version
-	v := gate.Latency(ctx, r.env(), version, inputs, gate.LatencyLimits{
-		Warmup: latencyWarmup, Runs: latencyRuns, LimitMS: file.MaxLatencyMS, Source: source,
+	v := gate.Latency(ctx, r.env(), version, r.candidate.probe, gate.LatencyLimits{
+		Warmup: latencyWarmup, Runs: latencyRuns, LimitMS: file.MaxLatencyMS, Source: r.candidate.source,
 	})
 	if err := ctx.Err(); err != nil {
 		return err
@@ -79,9 +71,9 @@ func (r *run) test(ctx context.Context) error {
 		return fault.New(fault.Internal, "deploy.test", "private route: %w", err)
 	}
 	defer front.Close()
-	inputs, source := r.inputs()
 	target := gate.Target{
-		Candidate: front, Model: r.d.Model, Signature: r.candidate.Version.Signature(), Inputs: inputs, Source: source,
+		Candidate: front, Model: r.d.Model, Signature: r.candidate.Version.Signature(),
+		Inputs: r.candidate.probe, Source: r.candidate.source,
 	}
 	refused := error(nil)
 	for _, t := range r.tests(target) {
@@ -127,7 +119,7 @@ func (r *run) tests(target gate.Target) []test {
 			})
 		}},
 		{gate.GateFunctional, asked.Functional.Enabled, func(ctx context.Context) client.Verdict {
-			return gate.Functional(ctx, env, target, r.cases, asked.Functional.Tolerance)
+			return gate.Functional(ctx, env, target, r.candidate.cases, asked.Functional.Tolerance)
 		}},
 		{gate.GateLoad, asked.Load.Enabled, func(ctx context.Context) client.Verdict {
 			return gate.Load(ctx, env, target, gate.LoadPlan{
@@ -136,54 +128,6 @@ func (r *run) tests(target gate.Target) []test {
 			})
 		}},
 	}
-}
-
-// golden reads the golden cases, where the functional test has any.
-func (r *run) golden() ([]gate.Case, error) {
-	digest := r.req.Artifacts["golden"]
-	if digest == "" || !r.file.Tests.Functional.Enabled || r.file.Tests.Functional.Golden == "" {
-		return nil, nil
-	}
-	memory, err := r.m.host.Artifacts.Load(digest)
-	if err != nil {
-		return nil, err
-	}
-	defer memory.Close() //nolint:errcheck // only read
-	arrays, err := dataset.ReadNPZ(memory.Bytes())
-	if err == nil {
-		for i := range arrays {
-			arrays[i].Data = bytes.Clone(arrays[i].Data)
-		}
-		var cases []gate.Case
-		if cases, err = gate.Cases(r.candidate.Version.Signature(), arrays, r.file.Deployment.BatchSize); err == nil {
-			return cases, nil
-		}
-	}
-	return nil, &fault.Error{
-		Kind: fault.KindOf(err), Op: "deploy.golden", Subject: "tests.functional_test.golden", Err: err,
-		Hint: "Name the arrays of the npz file as the model's inputs and outputs; verge inspect shows them.",
-	}
-}
-
-// inputs returns one request of the promised batch size, and where it comes from:
-// the first golden case where that has the size, else the seeded probe.
-func (r *run) inputs() (inputs []tensor.Tensor, source string) {
-	if len(r.cases) > 0 && sameShapes(r.cases[0].Inputs, r.candidate.probe) {
-		return r.cases[0].Inputs, "golden inputs, " + r.cases[0].Name
-	}
-	return r.candidate.probe, "seeded inputs (seed 0)"
-}
-
-func sameShapes(a, b []tensor.Tensor) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range a {
-		if inference.FormatShape(a[i].Shape) != inference.FormatShape(b[i].Shape) {
-			return false
-		}
-	}
-	return true
 }
 
 // judge keeps a verdict and says what it means in the stage testing: fail and error

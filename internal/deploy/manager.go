@@ -3,7 +3,6 @@ package deploy
 import (
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -14,6 +13,7 @@ import (
 	"time"
 
 	"verge/client"
+	"verge/internal/artifact"
 	"verge/internal/deployfile"
 	"verge/internal/fault"
 	"verge/internal/gate"
@@ -143,19 +143,30 @@ func (m *Manager) Submit(req client.DeploymentRequest) (*client.Deployment, erro
 }
 
 // neededArtifacts finds files that the deployment file speaks of and that the
-// request does not bring.
+// request does not bring, and what it brings that is none.
 func neededArtifacts(file *deployfile.File, given map[string]string) (problems fault.Problems) {
 	golden := ""
 	if file.Tests.Functional.Enabled {
 		golden = file.Tests.Functional.Golden
 	}
+	roles := map[string]bool{}
 	for _, want := range []struct{ role, key, path string }{
 		{"model", "model.path", file.Model.Path},
 		{"labels", "model.labels", file.Model.Labels},
 		{"golden", "tests.functional_test.golden", golden},
 	} {
+		roles[want.role] = true
 		if want.path != "" && given[want.role] == "" {
 			problems.Add("artifacts."+want.role, 0, "is missing: the digest of the file that %s names", want.key)
+		}
+	}
+	for _, role := range slices.Sorted(maps.Keys(given)) {
+		digest := given[role]
+		switch err := artifact.CheckDigest(digest); {
+		case !roles[role]:
+			problems.Add("artifacts", 0, "%.64q is unknown, want model, labels or golden", role)
+		case err != nil && digest != "":
+			problems.Add("artifacts."+role, 0, "%s", fault.Message(err))
 		}
 	}
 	return problems
@@ -266,6 +277,9 @@ func (m *Manager) List(model string, limit int, after string) []*client.Deployme
 	slices.SortFunc(all, newestFirst)
 	if after != "" {
 		i := slices.IndexFunc(all, func(d *client.Deployment) bool { return d.ID == after })
+		if i < 0 {
+			return nil // it was forgotten, and with it all that are older
+		}
 		all = all[i+1:]
 	}
 	out := make([]*client.Deployment, 0, min(limit, len(all)))
@@ -335,6 +349,6 @@ func clone(d *client.Deployment) *client.Deployment {
 	c.Phases = slices.Clone(d.Phases)
 	c.Verdicts = slices.Clone(d.Verdicts)
 	c.Warnings = slices.Clone(d.Warnings)
-	c.Spec = slices.Clone(json.RawMessage(d.Spec))
+	c.Spec = slices.Clone(d.Spec)
 	return &c
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -184,6 +185,27 @@ func TestAnAnswerThatChangedIsNoticedAfterARestart(t *testing.T) {
 	}
 }
 
+func TestAnAnswerToAnotherQuestionIsNotComparedAfterARestart(t *testing.T) {
+	dir := t.TempDir()
+	n := newNode(t, dir)
+	n.set(behaviour{add: 1})
+	n.deploy(base, "digits.onnx")
+	n.close()
+	edit(t, dir, func(tx *bbolt.Tx) error { // as a version wrote it that asks something else
+		models := tx.Bucket([]byte("models"))
+		record := regexp.MustCompile(`"question":"[0-9a-f]{64}"`).ReplaceAll(models.Get([]byte("m")), []byte(`"question":"other"`))
+		return models.Put([]byte("m"), record)
+	})
+	n = newNode(t, dir)
+	n.set(behaviour{add: 2})
+	if err := n.manager.Restore(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := n.served["m"].CheckModel(t.Context(), n.clock.Now); err != nil {
+		t.Errorf("CheckModel = %v, want no comparison", err)
+	}
+}
+
 func TestAModelThatIsNotLoadedAfterARestartAnswersWithTheReason(t *testing.T) {
 	dir := t.TempDir()
 	n := newNode(t, dir)
@@ -262,6 +284,9 @@ func TestOldDeploymentsAreForgotten(t *testing.T) {
 	page := n.manager.List("m", 3, all[4].ID)
 	if len(page) != 3 || page[0].ID != all[5].ID {
 		t.Errorf("page %v", page)
+	}
+	if rest := n.manager.List("m", 3, ids[0]); len(rest) != 0 {
+		t.Errorf("behind one that was forgotten comes %v, want nothing, since it was the oldest", rest)
 	}
 	if other := n.manager.List("other", 3, ""); len(other) != 0 {
 		t.Errorf("other model has %v", other)

@@ -105,6 +105,7 @@ func (m *Manager) reload(ctx context.Context, record *modelRecord) (*Served, err
 // activate lets a loaded version serve, and unloads the one before it when its
 // last request has ended.
 func (m *Manager) activate(s *Served) {
+	s.cases = nil
 	m.host.Server.Activate(s.Version)
 	m.host.Server.Withdraw(s.Model)
 	m.mu.Lock()

@@ -10,7 +10,6 @@ import (
 	"verge/client"
 	"verge/internal/deployfile"
 	"verge/internal/fault"
-	"verge/internal/gate"
 )
 
 // run is one deployment in progress. One goroutine executes it; d is read by
@@ -24,9 +23,8 @@ type run struct {
 	log    *eventLog
 	cancel context.CancelCauseFunc
 
-	threads   int         // from checking
-	candidate *Served     // from loading; nil once it serves
-	cases     []gate.Case // from gating
+	threads   int     // from checking
+	candidate *Served // from loading; nil once it serves
 }
 
 func newRun(m *Manager, d *client.Deployment, record *modelRecord, file *deployfile.File, req client.DeploymentRequest) *run {

@@ -9,6 +9,7 @@ import (
 	"verge/internal/dataset"
 	"verge/internal/deployfile"
 	"verge/internal/fault"
+	"verge/internal/gate"
 	"verge/internal/inference"
 	"verge/internal/monitor"
 	"verge/internal/native"
@@ -27,8 +28,10 @@ type Served struct {
 
 	release *release
 	memory  *native.Memory
-	probe   []tensor.Tensor // seeded inputs
-	answer  []answer        // to them; nil where two runs disagreed
+	cases   []gate.Case     // golden ones; nil once it serves
+	probe   []tensor.Tensor // one request that it takes
+	source  string          // where that comes from
+	answer  []answer        // to it; nil where two runs disagreed
 }
 
 // Deployment returns the id of the deployment that it came from.
@@ -80,6 +83,13 @@ func (m *Manager) load(ctx context.Context, model string, file *deployfile.File,
 	if err != nil {
 		return nil, err
 	}
+	signature := s.Version.Signature()
+	if s.cases, err = m.golden(file, rel.Artifacts["golden"], signature); err != nil {
+		return nil, err
+	}
+	if s.probe, s.source, err = probe(file, signature, s.cases); err != nil {
+		return nil, err
+	}
 	return s, s.warm(ctx)
 }
 
@@ -115,27 +125,18 @@ func (m *Manager) labels(digest string) ([]string, error) {
 // warm runs the probe twice, so that the first client is not the first, and
 // notes the answer that later health checks compare with.
 func (s *Served) warm(ctx context.Context) error {
-	signature := s.Version.Signature()
-	shapes, err := dataset.Shapes(signature, s.File.Deployment.BatchSize, s.File.Model.InputShapes)
-	if err != nil {
-		return fault.New(fault.Invalid, "deploy.warm", "%w", err).
-			WithHint("Give model.input_shapes for the dynamic dimensions.")
-	}
-	for i, spec := range signature.Inputs {
-		s.probe = append(s.probe, dataset.Seeded(spec, shapes[i], 0))
-	}
 	first, err := s.ask(ctx)
 	if err != nil {
-		return warmUp(err)
+		return s.warmUp(err)
 	}
 	second, err := s.ask(ctx)
 	if err != nil {
-		return warmUp(err)
+		return s.warmUp(err)
 	}
 	switch {
 	case agree(first, second) != nil:
-		return nil // a model that answers at random has no known answer
-	case s.release.Answer != nil:
+		return nil //nolint:nilerr // a model that answers at random has no known answer
+	case s.release.Answer != nil && s.release.Question == question(s.probe):
 		s.answer = s.release.Answer
 		return nil
 	}
@@ -145,14 +146,9 @@ func (s *Served) warm(ctx context.Context) error {
 		total += len(a.Data)
 	}
 	if total <= maxAnswer {
-		s.release.Answer = first
+		s.release.Question, s.release.Answer = question(s.probe), first
 	}
 	return nil
-}
-
-// warmUp says that it was the probe that failed.
-func warmUp(err error) error {
-	return &fault.Error{Kind: fault.KindOf(err), Op: "deploy.warm", Subject: "warm up", Err: err}
 }
 
 // ask runs the probe outside the request counts.

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 	"golang.org/x/sys/unix"
 
 	"verge/internal/fault"
@@ -81,7 +82,7 @@ func checkWhole(path string) error {
 		return nil
 	})
 	info, statErr := os.Stat(path)
-	if err := errors.Join(err, statErr); err != nil {
+	if err = errors.Join(err, statErr); err != nil {
 		return stateFault(path, err)
 	}
 	if info.Size() < need {
@@ -110,7 +111,7 @@ func stateFault(path string, err error) error {
 	switch {
 	case errors.As(err, &known):
 		return err
-	case errors.Is(err, bbolt.ErrTimeout):
+	case errors.Is(err, bolterrors.ErrTimeout):
 		return fault.New(fault.Conflict, opOpen, "the state file is held by another process").On(path)
 	case errors.Is(err, fs.ErrPermission), errors.Is(err, unix.EROFS):
 		return fault.New(fault.Denied, opOpen, "%w", err).WithHint("Run as the user who owns the state directory, or name another one with --state-dir.")

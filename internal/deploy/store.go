@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 	"golang.org/x/sys/unix"
 
 	"verge/client"
@@ -39,7 +41,8 @@ type release struct {
 	Deployment string            `json:"deployment"`
 	Spec       json.RawMessage   `json:"spec"`
 	SpecName   string            `json:"spec_name"`
-	Artifacts  map[string]string `json:"artifacts"` // role → digest
+	Artifacts  map[string]string `json:"artifacts"`          // role → digest
+	Question   string            `json:"question,omitempty"` // digest of the probe that Answer answers
 	Answer     []answer          `json:"answer,omitempty"`
 	Activated  time.Time         `json:"activated"`
 
@@ -73,7 +76,7 @@ func (s *store) save(d *client.Deployment, m *move, model *modelRecord) error {
 			if err != nil {
 				return fmt.Errorf("number the journal's line: %w", err)
 			}
-			if err := put(tx, bucketJournal, string(beUint64(seq)), m); err != nil {
+			if err := put(tx, bucketJournal, string(binary.BigEndian.AppendUint64(nil, seq)), m); err != nil {
 				return err
 			}
 		}
@@ -127,7 +130,7 @@ func (s *store) forget(ids []string, keepJournal int) error {
 		}
 		journal := tx.Bucket([]byte(bucketJournal))
 		if last := journal.Sequence(); last > uint64(keepJournal) { //nolint:gosec // a small positive count
-			end := beUint64(last - uint64(keepJournal)) //nolint:gosec // as above
+			end := binary.BigEndian.AppendUint64(nil, last-uint64(keepJournal)) //nolint:gosec // as above
 			cursor := journal.Cursor()
 			for key, _ := cursor.First(); key != nil && string(key) <= string(end); key, _ = cursor.First() {
 				if err := cursor.Delete(); err != nil {
@@ -162,14 +165,6 @@ func readAll[T any](db *bbolt.DB, bucket string) ([]*T, error) {
 	return all, err
 }
 
-func beUint64(n uint64) []byte {
-	b := make([]byte, 8)
-	for i := range b {
-		b[i] = byte(n >> (56 - 8*i)) //nolint:gosec // the byte is what is wanted
-	}
-	return b
-}
-
 // storageFault says what a failed write means.
 func storageFault(err error) error {
 	const op = "deploy.state"
@@ -179,10 +174,10 @@ func storageFault(err error) error {
 	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT), errors.Is(err, unix.EFBIG):
 		return fault.New(fault.Exhausted, op, "write the state file: %w", cause(err)).
 			WithHint("Free some space on the disk of the state directory.")
-	case errors.Is(err, unix.EROFS), errors.Is(err, fs.ErrPermission), errors.Is(err, bbolt.ErrDatabaseReadOnly):
+	case errors.Is(err, unix.EROFS), errors.Is(err, fs.ErrPermission), errors.Is(err, bolterrors.ErrDatabaseReadOnly):
 		return fault.New(fault.Unavailable, op, "write the state file: %w", cause(err)).
 			WithHint("Make the state directory writable for the user who runs the node.")
-	case errors.Is(err, bbolt.ErrDatabaseNotOpen):
+	case errors.Is(err, bolterrors.ErrDatabaseNotOpen):
 		return fault.New(fault.Unavailable, op, "the node is stopping")
 	}
 	return fault.New(fault.Internal, op, "write the state file: %w", cause(err))

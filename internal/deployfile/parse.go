@@ -95,7 +95,7 @@ func (c *checker) stage() {
 	case "development", "staging", "production":
 		for i, p := range c.Problems {
 			if p.Path == "stage" {
-				c.Problems[i].Message = fmt.Sprintf("%s is not available in this version, want testing", document.Quote(n.Text))
+				c.Problems[i].Message = fmt.Sprintf("%s is not available in this version, want testing", fault.Quote(n.Text))
 			}
 		}
 	}
@@ -187,7 +187,7 @@ func (c *checker) packages(ignore []string) {
 			r.ignored = true
 		case r.Capability() == "":
 			c.Problems.Add(path, line, "unknown package %s; known are %s; --ignore-package %s leaves it out%s",
-				document.Quote(r.Name), strings.Join(packageNames(), ", "), r.Name, document.Suggest(r.Name, packageNames()))
+				fault.Quote(r.Name), strings.Join(packageNames(), ", "), r.Name, document.Suggest(r.Name, packageNames()))
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"verge/internal/document"
+	"verge/internal/fault"
 )
 
 // Requirement is one entry of required_packages.
@@ -38,7 +39,7 @@ func (r *Requirement) DecodeNode(d *document.Decoder, path string, n *document.N
 		v, ok := parseVersion(number)
 		switch {
 		case !ok:
-			d.Wrong(path, n, want+"; "+document.Quote(parts[3])+" is no version")
+			d.Wrong(path, n, want+"; "+fault.Quote(parts[3])+" is no version")
 			return
 		case wild && parts[2] != "==" && parts[2] != "!=":
 			d.Wrong(path, n, `a full version after `+parts[2]+`; ".*" goes with == and !=`)

@@ -69,8 +69,7 @@ func orBoolean(s *jsonschema.Schema) {
 // finish writes what the generator does not know into the schema of a struct:
 // values in any case, and limits on what lies in lists and maps.
 func finish(s *jsonschema.Schema, t reflect.Type) {
-	for i := range t.NumField() {
-		field := t.Field(i)
+	for field := range t.Fields() {
 		key, _, _ := strings.Cut(field.Tag.Get("json"), ",")
 		if s.Properties == nil || key == "" || key == "-" {
 			continue

@@ -23,7 +23,7 @@ func compile(t *testing.T) *jsonschema.Schema {
 		t.Fatal(err)
 	}
 	compiler := jsonschema.NewCompiler()
-	if err := compiler.AddResource("deployment.schema.json", doc); err != nil {
+	if err = compiler.AddResource("deployment.schema.json", doc); err != nil {
 		t.Fatal(err)
 	}
 	schema, err := compiler.Compile("deployment.schema.json")
@@ -38,8 +38,8 @@ func compile(t *testing.T) *jsonschema.Schema {
 func value(text []byte) (any, bool) {
 	var v any
 	if json.Valid(text) {
-		v, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
-		return v, err == nil
+		parsed, err := jsonschema.UnmarshalJSON(bytes.NewReader(text))
+		return parsed, err == nil
 	}
 	if err := yaml.Load(text, &v); err != nil {
 		return nil, false

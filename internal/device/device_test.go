@@ -54,8 +54,10 @@ func TestFactsAreReadFromTheKernelsFiles(t *testing.T) {
 			Memory:      device.Memory{TotalBytes: 16242280 << 10, AvailableBytes: 9884120 << 10, SwapTotalBytes: 2097148 << 10, SwapFreeBytes: 2000000 << 10},
 			LoadAverage: []float64{0.52, 1.25, 2},
 			Temperatures: []device.Temperature{
-				{Sensor: "x86_pkg_temp", Celsius: 51, CPU: true}, {Sensor: "iwlwifi_1", Celsius: 43},
-				{Sensor: "coretemp Package id 0", Celsius: 52.5, CPU: true}, {Sensor: "nvme Composite", Celsius: 38.85},
+				{Sensor: "x86_pkg_temp", Celsius: 51, CPU: true},
+				{Sensor: "iwlwifi_1", Celsius: 43},
+				{Sensor: "coretemp Package id 0", Celsius: 52.5, CPU: true},
+				{Sensor: "nvme Composite", Celsius: 38.85},
 			},
 			Accelerators: accelerators([]string{"/dev/dri/renderD128"}, []string{"/dev/accel/accel0"}, []string{"/dev/bus/usb/003/004"}),
 		}},
@@ -117,7 +119,7 @@ func TestFactsAreWhatTheClientReads(t *testing.T) {
 		decoder := json.NewDecoder(bytes.NewReader(text))
 		decoder.DisallowUnknownFields()
 		var read client.Device
-		if err := decoder.Decode(&read); err != nil {
+		if err = decoder.Decode(&read); err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
 		again, err := json.Marshal(read)

@@ -32,7 +32,7 @@ func (m *Machine) Disk(path string) (Disk, error) {
 			return Disk{}, fault.New(fault.Unavailable, "device.disk", "statfs: %w", err).On(path)
 		}
 	}
-	return diskOf(path, st.Blocks, st.Bfree, st.Bavail, uint64(max(0, st.Bsize))), nil //nolint:gosec // not negative
+	return diskOf(path, st.Blocks, st.Bfree, st.Bavail, uint64(max(0, st.Bsize))), nil // not negative
 }
 
 // diskOf computes as df does: of what this user could ever have, how much is taken.

@@ -17,6 +17,14 @@ func TestTheMeterMeasuresFromOneReadingToTheNext(t *testing.T) {
 	stat("cpu  1000 50 400 8000 150 0 30 20 7 0")
 	m := device.At(root, "amd64")
 	meter, other := m.NewCPUMeter(), m.NewCPUMeter()
+	percent := func(meter *device.CPUMeter) float64 {
+		t.Helper()
+		got, err := meter.Percent()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
 	_, err := meter.Percent()
 	wantError(t, err, fault.Unavailable, "processor time: no time has passed to measure")
 	for _, step := range []struct {
@@ -29,12 +37,12 @@ func TestTheMeterMeasuresFromOneReadingToTheNext(t *testing.T) {
 		{"waiting for disks is idle, and may run backwards", "cpu  1060 50 405 8130 160 0 35 110 7 0", 10},
 	} {
 		stat(step.line)
-		if got, err := meter.Percent(); err != nil || math.Abs(got-step.want) > 1e-9 {
-			t.Errorf("%s: Percent = %v, %v, want %v", step.name, got, err, step.want)
+		if got := percent(meter); math.Abs(got-step.want) > 1e-9 {
+			t.Errorf("%s: Percent = %v, want %v", step.name, got, step.want)
 		}
 	}
-	if got, err := other.Percent(); err != nil || math.Abs(got-100*160.0/300) > 1e-9 {
-		t.Errorf("the other meter's Percent = %v, %v, want 53.3", got, err)
+	if got := percent(other); math.Abs(got-100*160.0/300) > 1e-9 {
+		t.Errorf("the other meter's Percent = %v, want 53.3", got)
 	}
 	stat("cpu  1 x 3 4 5")
 	_, err = meter.Percent()

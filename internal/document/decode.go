@@ -73,11 +73,11 @@ func rulesOf(f reflect.StructField) rules {
 }
 
 func (d *Decoder) value(path string, n *Node, v reflect.Value, r rules) {
-	if custom, ok := v.Addr().Interface().(Custom); ok {
+	if custom, ok := reflect.TypeAssert[Custom](v.Addr()); ok {
 		custom.DecodeNode(d, path, n)
 		return
 	}
-	switch v.Kind() { //nolint:exhaustive // the rest is a mistake in a struct of ours
+	switch v.Kind() {
 	case reflect.Struct:
 		d.fields(path, n, v)
 	case reflect.Pointer:
@@ -143,7 +143,7 @@ func (d *Decoder) fields(path string, n *Node, v reflect.Value) {
 		case slices.Contains(d.Later, at):
 			d.Problems.Add(at, m.Line, "is not available in this version")
 		default:
-			d.Problems.Add(path, m.Line, "unknown key %s%s", Quote(m.Key), Suggest(m.Key, keys))
+			d.Problems.Add(path, m.Line, "unknown key %s%s", fault.Quote(m.Key), Suggest(m.Key, keys))
 		}
 	}
 	for _, key := range required {

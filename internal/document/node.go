@@ -1,8 +1,7 @@
 package document
 
 import (
-	"strconv"
-	"strings"
+	"verge/internal/fault"
 )
 
 // Kind is what a node is.
@@ -59,23 +58,12 @@ func (n *Node) At(keys ...string) *Node {
 func (n *Node) Show() string {
 	switch n.Kind {
 	case String:
-		return Quote(n.Text)
+		return fault.Quote(n.Text)
 	case Bool, Number:
-		return clip(n.Text)
+		return fault.Clip(n.Text)
 	case Null, List, Map:
 	}
 	return string(n.Kind)
-}
-
-// Quote quotes a foreign text for a message, and cuts a long one.
-func Quote(s string) string { return strconv.Quote(clip(s)) }
-
-func clip(s string) string {
-	const limit = 64
-	if len(s) <= limit {
-		return s
-	}
-	return strings.ToValidUTF8(s[:limit], "") + "…"
 }
 
 // join appends a key to a key path.

@@ -83,7 +83,7 @@ func (p *parser) member(n *Node, m Member, seen map[string]int) {
 	if first, twice := seen[m.Key]; twice {
 		const most = 8
 		if len(p.problems) < most {
-			p.problems.Add("", m.Line, "key %s is given twice, first on line %d", Quote(m.Key), first)
+			p.problems.Add("", m.Line, "key %s is given twice, first on line %d", fault.Quote(m.Key), first)
 		}
 		return
 	}
@@ -203,7 +203,7 @@ func (p *parser) syntax(err error) {
 	var load *yaml.LoadError
 	switch {
 	case !errors.As(err, &load):
-		p.problems.Add("", 0, "neither JSON nor YAML: %s", clip(err.Error()))
+		p.problems.Add("", 0, "neither JSON nor YAML: %s", fault.Clip(err.Error()))
 	case strings.Contains(load.Message, "no documents"):
 		p.problems.Add("", 0, "the document is empty")
 	default:
@@ -220,6 +220,8 @@ func (p *parser) yamlValue(y *yaml.Node, depth int) (*Node, error) {
 	case y.Kind == yaml.AliasNode || y.Anchor != "":
 		p.problems.Add("", y.Line, "anchors and aliases (& and *) are not taken")
 		return nil, errStop
+	case y.Kind == yaml.SequenceNode && y.ShortTag() != "!!seq", y.Kind == yaml.MappingNode && y.ShortTag() != "!!map":
+		return nil, p.unknownTag(y)
 	case y.Kind == yaml.SequenceNode:
 		n.Kind = List
 		for _, item := range y.Content {
@@ -251,7 +253,7 @@ func (p *parser) yamlValue(y *yaml.Node, depth int) (*Node, error) {
 }
 
 func (p *parser) yamlScalar(y *yaml.Node, n *Node) error {
-	switch tag := y.ShortTag(); tag {
+	switch y.ShortTag() {
 	case "!!null":
 	case "!!bool":
 		n.Kind, n.Text = Bool, strings.ToLower(y.Value)
@@ -260,8 +262,12 @@ func (p *parser) yamlScalar(y *yaml.Node, n *Node) error {
 	case "!!str", "!!timestamp":
 		n.Kind, n.Text = String, y.Value
 	default:
-		p.problems.Add("", y.Line, "the tag %s is not taken", Quote(tag))
-		return errStop
+		return p.unknownTag(y)
 	}
 	return nil
+}
+
+func (p *parser) unknownTag(y *yaml.Node) error {
+	p.problems.Add("", y.Line, "the tag %s is not taken", fault.Quote(y.ShortTag()))
+	return errStop
 }

@@ -41,7 +41,7 @@ var kindNames = [...]string{ //nolint:gochecknoglobals // a constant table
 func Kinds() []Kind {
 	all := make([]Kind, len(kindNames))
 	for i := range all {
-		all[i] = Kind(i) //nolint:gosec // at most len(kindNames)
+		all[i] = Kind(i) // at most len(kindNames)
 	}
 	return all
 }
@@ -59,7 +59,7 @@ func (k Kind) String() string {
 func ParseKind(name string) (Kind, bool) {
 	for i, n := range kindNames {
 		if n == name {
-			return Kind(i), true //nolint:gosec // at most len(kindNames)
+			return Kind(i), true // at most len(kindNames)
 		}
 	}
 	return Internal, false

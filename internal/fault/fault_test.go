@@ -127,3 +127,13 @@ func TestProblemsAreAllTold(t *testing.T) {
 		t.Errorf("errors.As gave %v", back)
 	}
 }
+
+func TestProblemsBeyondAHundredAreNotListed(t *testing.T) {
+	var ps fault.Problems
+	for n := range 20_000 {
+		ps.Add("key", n, "is unknown")
+	}
+	if last := ps[len(ps)-1].String(); len(ps) != 101 || last != "there are more problems than these 100" {
+		t.Errorf("%d problems, the last is %q", len(ps), last)
+	}
+}

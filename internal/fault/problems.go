@@ -29,7 +29,7 @@ func (p Problem) String() string {
 
 // Problems is every problem that one check found. It is an error; wrap it in an
 // *Error to give it a kind. The empty list is not a failure: see Err.
-type Problems []Problem
+type Problems []Problem //nolint:errname // the word that documents and answers use
 
 // Error returns one line for each problem.
 func (ps Problems) Error() string {
@@ -48,7 +48,17 @@ func (ps Problems) Err() error {
 	return ps
 }
 
-// Add appends one problem.
+// most is how many problems a list has, which somebody has to read.
+const most = 100
+
+// Add appends one problem. Of those beyond the first hundred it only says that
+// there are some.
 func (ps *Problems) Add(path string, line int, format string, args ...any) {
+	switch {
+	case len(*ps) > most:
+		return
+	case len(*ps) == most:
+		path, line, format, args = "", 0, "there are more problems than these %d", []any{most}
+	}
 	*ps = append(*ps, Problem{Path: path, Line: line, Message: fmt.Sprintf(format, args...)})
 }

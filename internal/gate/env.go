@@ -59,6 +59,17 @@ func (t Target) request(inputs []tensor.Tensor) client.InferRequest {
 	return req
 }
 
+// patience is how long a test waits for an answer. A node answers each request
+// within its own limits, so one that has no answer by then is lost.
+const patience = 2 * time.Minute
+
+// infer sends one request.
+func (t Target) infer(ctx context.Context, req client.InferRequest) (*client.InferResponse, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	return t.Candidate.Infer(ctx, req)
+}
+
 // verdict begins the verdict of a gate.
 func (e Env) verdict(gate string) client.Verdict {
 	v := client.Verdict{Gate: gate, Device: e.Device, Time: e.Now()}

@@ -71,7 +71,7 @@ func wrong(format string, args ...any) error { return &wrongError{fmt.Sprintf(fo
 
 // ask sends one request and checks that the answer fits the signature.
 func (t Target) ask(ctx context.Context, inputs []tensor.Tensor) ([]tensor.Tensor, error) {
-	answer, err := t.Candidate.Infer(ctx, t.request(inputs))
+	answer, err := t.infer(ctx, t.request(inputs))
 	if err != nil {
 		return nil, err
 	}

@@ -38,7 +38,7 @@ type PerformancePlan struct {
 func Performance(ctx context.Context, e Env, t Target, p PerformancePlan) client.Verdict {
 	req := t.request(t.Inputs)
 	run := func() error {
-		_, err := t.Candidate.Infer(ctx, req)
+		_, err := t.infer(ctx, req)
 		return err
 	}
 	v := e.verdict(GatePerformance)

@@ -129,7 +129,7 @@ func (l *load) client(ctx context.Context) {
 		} else if mine >= p.RequestsPerClient {
 			return
 		}
-		_, err := l.target.Candidate.Infer(ctx, req)
+		_, err := l.target.infer(ctx, req)
 		if ctx.Err() != nil {
 			return // it was not the candidate that failed
 		}

@@ -23,7 +23,7 @@ func Run(ctx context.Context, g Signature, s Slot, inputs []tensor.Tensor) ([]te
 		if t.DType != g.Inputs[i].DType {
 			return nil, fault.New(fault.Invalid, "inference.run", "input %q is %s, want %s", g.Inputs[i].Name, t.DType, g.Inputs[i].DType)
 		}
-		if n, err := tensor.Elements(t.Shape); err == nil && n > 0 && len(t.Data) == 0 {
+		if n, countErr := tensor.Elements(t.Shape); countErr == nil && n > 0 && len(t.Data) == 0 {
 			return nil, fault.New(fault.Invalid, "inference.run", "input %q has no data for %d elements", g.Inputs[i].Name, n)
 		}
 	}

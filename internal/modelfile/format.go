@@ -176,7 +176,7 @@ func isSafetensors(head []byte, size int64) bool {
 		return false
 	}
 	n := binary.LittleEndian.Uint64(head)
-	return n >= 2 && n <= uint64(max(size-8, 0)) //nolint:gosec // not negative
+	return n >= 2 && n <= uint64(max(size-8, 0)) // not negative
 }
 
 // recogniseText tells the kinds of text file apart.

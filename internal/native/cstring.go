@@ -12,7 +12,7 @@ import (
 // which C would take for the end.
 func CString(s string) ([]byte, error) {
 	if i := strings.IndexByte(s, 0); i >= 0 {
-		return nil, fault.New(fault.Invalid, "native.cstring", "%q has a zero byte at %d, which a C library cannot take", clip(s), i)
+		return nil, fault.New(fault.Invalid, "native.cstring", "%q has a zero byte at %d, which a C library cannot take", fault.Clip(s), i)
 	}
 	return append([]byte(s), 0), nil
 }
@@ -62,12 +62,3 @@ func Address(data []byte) uintptr {
 // pointer converts an address that C gave. Written in one expression, vet would
 // take it for arithmetic on a pointer of Go's.
 func pointer(address uintptr) unsafe.Pointer { return *(*unsafe.Pointer)(unsafe.Pointer(&address)) }
-
-// clip shortens text for a message.
-func clip(s string) string {
-	const limit = 64
-	if len(s) > limit {
-		return s[:limit] + "…"
-	}
-	return s
-}

@@ -7,10 +7,10 @@ import (
 	"io/fs"
 	"os"
 	"runtime"
-	"strconv"
 	"strings"
 
 	"verge/internal/fault"
+	"verge/internal/version"
 )
 
 // machine is a kind of processor as ELF, Go and people name it.
@@ -45,7 +45,7 @@ func check(path string) error {
 		return fault.New(fault.Invalid, op, "not a file but a %s", kindOf(info.Mode())).On(path).
 			WithHint("Name the library's file.")
 	}
-	file, err := os.Open(path)
+	file, err := os.Open(path) //nolint:gosec // the caller chose the library; it is only looked at
 	if err != nil {
 		return fault.New(fault.Invalid, op, "%w", errors.Unwrap(err)).On(path)
 	}
@@ -84,7 +84,7 @@ func checkELF(file *os.File, path string) error {
 		return fault.New(fault.Corrupt, op, "the library's list of versions cannot be read: %w", err).On(path).
 			WithHint("Install the library again.")
 	}
-	if has := glibc(); needs != "" && older(has, needs) {
+	if has := glibc(); needs != "" && version.Compare(has, needs) < 0 {
 		if has == "" {
 			has = "another C library"
 		} else {
@@ -128,26 +128,10 @@ func newestGLIBC(f *elf.File) (string, error) {
 	newest := ""
 	for _, library := range libraries {
 		for _, need := range library.Needs {
-			if v, ok := strings.CutPrefix(need.Dep, "GLIBC_"); ok && older(newest, v) && v[0] >= '0' && v[0] <= '9' {
+			if v, ok := strings.CutPrefix(need.Dep, "GLIBC_"); ok && version.Compare(newest, v) < 0 && v[0] >= '0' && v[0] <= '9' {
 				newest = v
 			}
 		}
 	}
 	return newest, nil
-}
-
-// older reports whether the dotted version a is lower than b. Parts that are no
-// numbers count as 0, and so does what is missing.
-func older(a, b string) bool {
-	for a != "" || b != "" {
-		var x, y string
-		x, a, _ = strings.Cut(a, ".")
-		y, b, _ = strings.Cut(b, ".")
-		m, _ := strconv.Atoi(x) // 0 for what is no number
-		n, _ := strconv.Atoi(y)
-		if m != n {
-			return m < n
-		}
-	}
-	return false
 }

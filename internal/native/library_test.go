@@ -52,36 +52,54 @@ func TestFilesThatCannotBeLoadedAreRefusedInWords(t *testing.T) {
 		text, hint string // of the text, what matches as a regular expression
 	}{
 		"no file": {
-			func(t *testing.T) string { return filepath.Join(t.TempDir(), "none.so") }, fault.NotFound,
+			func(t *testing.T) string {
+				t.Helper()
+				return filepath.Join(t.TempDir(), "none.so")
+			}, fault.NotFound,
 			`no such file`, "Install the library, or correct its path.",
 		},
-		"a directory": {func(t *testing.T) string { return t.TempDir() }, fault.Invalid, `not a file but a directory`, "Name the library's file."},
-		"a device":    {func(*testing.T) string { return os.DevNull }, fault.Invalid, `not a file but a device`, "Name the library's file."},
+		"a directory": {
+			func(t *testing.T) string {
+				t.Helper()
+				return t.TempDir()
+			}, fault.Invalid, `not a file but a directory`, "Name the library's file.",
+		},
+		"a device": {func(*testing.T) string { return os.DevNull }, fault.Invalid, `not a file but a device`, "Name the library's file."},
 		"text": {
-			func(t *testing.T) string { return altered(t, func([]byte) []byte { return []byte("plain text") }) }, fault.Corrupt,
+			func(t *testing.T) string {
+				t.Helper()
+				return altered(t, func([]byte) []byte { return []byte("plain text") })
+			}, fault.Corrupt,
 			`not an ELF file, or not a whole one: .*`, "Install the library again.",
 		},
 		"the first half": {
-			func(t *testing.T) string { return altered(t, func(b []byte) []byte { return b[:len(b)/2] }) }, fault.Corrupt,
+			func(t *testing.T) string {
+				t.Helper()
+				return altered(t, func(b []byte) []byte { return b[:len(b)/2] })
+			}, fault.Corrupt,
 			`not an ELF file, or not a whole one: .*`, "Install the library again.",
 		},
 		"an object file": {
 			func(t *testing.T) string {
+				t.Helper()
 				return altered(t, func(b []byte) []byte { binary.LittleEndian.PutUint16(b[16:], uint16(elf.ET_REL)); return b })
 			}, fault.Corrupt, `not a shared library but an ELF file of type ET_REL`, "",
 		},
 		"another processor": {
 			func(t *testing.T) string {
+				t.Helper()
 				return altered(t, func(b []byte) []byte { binary.LittleEndian.PutUint16(b[18:], uint16(other)); return b })
 			}, fault.Unsupported, `the library is made for ` + name + `, this program for ` + runtime.GOARCH, "Install the library for linux/" + runtime.GOARCH + ".",
 		},
 		"a newer C library": {
 			func(t *testing.T) string {
+				t.Helper()
 				return altered(t, func(b []byte) []byte { return bytes.ReplaceAll(b, []byte("\x00GLIBC_2."), []byte("\x00GLIBC_9.")) })
 			}, fault.Unsupported, `the library needs glibc 9\.\S+ or newer, this system has glibc 2\.\d+`, "Use a newer release of the system, or an older version of the library.",
 		},
 		"a library that is missing": {
 			func(t *testing.T) string {
+				t.Helper()
 				return altered(t, func(b []byte) []byte {
 					return bytes.ReplaceAll(b, []byte("\x00libc.so.6\x00"), []byte("\x00none.so.6\x00"))
 				})

@@ -101,10 +101,10 @@ func TestReadOnlyMemoryHoldsWhatWasFilledInAndNothingElse(t *testing.T) {
 	if string(m.Bytes()) != "model" {
 		t.Errorf("memory holds %q, want %q", m.Bytes(), "model")
 	}
-	if _, err := unix.Pwrite(m.FD(), []byte("x"), 0); !errors.Is(err, unix.EPERM) {
+	if _, err = unix.Pwrite(m.FD(), []byte("x"), 0); !errors.Is(err, unix.EPERM) {
 		t.Errorf("a write = %v, want %v", err, unix.EPERM)
 	}
-	if _, err := unix.Mmap(m.FD(), 0, 5, unix.PROT_WRITE, unix.MAP_SHARED); !errors.Is(err, unix.EPERM) {
+	if _, err = unix.Mmap(m.FD(), 0, 5, unix.PROT_WRITE, unix.MAP_SHARED); !errors.Is(err, unix.EPERM) {
 		t.Errorf("a writable mapping = %v, want %v", err, unix.EPERM)
 	}
 	other, err := native.MapMemory(duplicate(t, m), 5, false)

@@ -106,7 +106,7 @@ func (h *worstFirst) before(a, b int) bool {
 func (h *worstFirst) Len() int           { return len(h.indices) }
 func (h *worstFirst) Less(i, j int) bool { return h.before(h.indices[j], h.indices[i]) }
 func (h *worstFirst) Swap(i, j int)      { h.indices[i], h.indices[j] = h.indices[j], h.indices[i] }
-func (h *worstFirst) Push(x any)         { h.indices = append(h.indices, x.(int)) } //nolint:errcheck // best pushes ints only
+func (h *worstFirst) Push(x any)         { h.indices = append(h.indices, x.(int)) } // best pushes ints only
 func (h *worstFirst) Pop() any {
 	last := h.indices[len(h.indices)-1]
 	h.indices = h.indices[:len(h.indices)-1]

@@ -43,13 +43,13 @@ func (p *parser) parameters(what string, take func(key string, v value) error) e
 		case strictjson.String:
 			var text []byte
 			if text, err = p.s.String(); err == nil && len(text) > p.limits.ValueBytes {
-				return invalid("parameter %s of %s has %d bytes, the limit is %d", clip(key), what, len(text), p.limits.ValueBytes)
+				return invalid("parameter %s of %s has %d bytes, the limit is %d", fault.Quote(key), what, len(text), p.limits.ValueBytes)
 			}
 			v.text = string(text)
 		case strictjson.None:
 			err = p.skip()
 		case strictjson.Object, strictjson.Array, strictjson.Null:
-			return invalid("parameter %s of %s is %s, want a string, a number or a boolean", clip(key), what, v.kind)
+			return invalid("parameter %s of %s is %s, want a string, a number or a boolean", fault.Quote(key), what, v.kind)
 		}
 		if err != nil {
 			return p.malformed()
@@ -65,7 +65,7 @@ func (v value) whole(key, what string, most uint64) (uint64, error) {
 	}
 	n, err := strictjson.New([]byte(v.text)).Uint(64)
 	if err != nil || n > most {
-		return 0, invalid("parameter %q of %s is %s, want a whole number from 0 to %d", key, what, clipNumber(v.text), most)
+		return 0, invalid("parameter %q of %s is %s, want a whole number from 0 to %d", key, what, fault.Clip(v.text), most)
 	}
 	return n, nil
 }
@@ -77,15 +77,6 @@ func (v value) boolean(key, what string) (bool, error) {
 	return v.flag, nil
 }
 
-// clipNumber shortens the text of a number.
-func clipNumber(text string) string {
-	const limit = 32
-	if len(text) > limit {
-		return text[:limit] + "…"
-	}
-	return text
-}
-
 // requestParameter takes a parameter of the request. Those that no extension
 // defines are free, and ignored.
 func (p *parser) requestParameter(key string, v value) (err error) {
@@ -95,7 +86,7 @@ func (p *parser) requestParameter(key string, v value) (err error) {
 	case "timeout":
 		var us uint64
 		us, err = v.whole(key, what, math.MaxInt64)
-		r.Timeout = time.Duration(min(us, math.MaxInt64/uint64(time.Microsecond))) * time.Microsecond //nolint:gosec // cut to what fits
+		r.Timeout = time.Duration(min(us, math.MaxInt64/uint64(time.Microsecond))) * time.Microsecond // cut to what fits
 	case "priority":
 		r.Priority, err = v.whole(key, what, math.MaxUint64)
 	case "binary_data_output":
@@ -118,7 +109,7 @@ func (p *parser) requestParameter(key string, v value) (err error) {
 		}
 	default:
 		if strings.HasPrefix(key, "triton_") {
-			return invalid("parameter %s of the request: keys that begin with triton_ are reserved", clip(key))
+			return invalid("parameter %s of the request: keys that begin with triton_ are reserved", fault.Quote(key))
 		}
 	}
 	return err
@@ -134,7 +125,7 @@ func (in *RequestInput) parameter(what, key string, v value) error {
 	switch {
 	case key == "binary_data_size":
 		n, err := v.whole(key, what, math.MaxInt64)
-		in.Binary, in.Size = true, int(min(n, math.MaxInt)) //nolint:gosec // cut to what fits, which is over any limit
+		in.Binary, in.Size = true, int(min(n, math.MaxInt)) // cut to what fits, which is over any limit
 		return err
 	case strings.HasPrefix(key, "shared_memory_"):
 		return noSharedMemory(what, key)
@@ -160,6 +151,6 @@ func (out *RequestOutput) parameter(what, key string, v value, mostClasses int) 
 }
 
 func noSharedMemory(what, key string) error {
-	return fault.New(fault.Unsupported, opParse, "parameter %s of %s: shared memory that clients name is off", clip(key), what).
+	return fault.New(fault.Unsupported, opParse, "parameter %s of %s: shared memory that clients name is off", fault.Quote(key), what).
 		WithHint("Send the data itself, as binary data.")
 }

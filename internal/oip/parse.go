@@ -74,7 +74,7 @@ func (p *parser) object(what string, known []string, member func(key string) err
 		}
 		for _, k := range known {
 			if len(k) == len(key) && k != string(key) && strings.EqualFold(k, string(key)) {
-				return invalid("%s: the key %s is spelt %q", what, clip(key), k)
+				return invalid("%s: the key %s is spelt %q", what, fault.Quote(string(key)), k)
 			}
 		}
 		if err := member(string(key)); err != nil {
@@ -178,17 +178,17 @@ func (p *parser) input(n int) error {
 	case !sawName:
 		return invalid("%s has no name", what)
 	case !sawShape:
-		return invalid("input %s has no shape", clip(in.Name))
+		return invalid("input %s has no shape", fault.Quote(in.Name))
 	case !sawType:
-		return invalid("input %s has no datatype", clip(in.Name))
+		return invalid("input %s has no datatype", fault.Quote(in.Name))
 	case in.Binary && in.Data != nil:
-		return invalid("input %s has both data and binary_data_size, want one of them", clip(in.Name))
+		return invalid("input %s has both data and binary_data_size, want one of them", fault.Quote(in.Name))
 	case !in.Binary && in.Data == nil && sawParameters:
-		return invalid("input %s has neither data nor a parameter binary_data_size", clip(in.Name))
+		return invalid("input %s has neither data nor a parameter binary_data_size", fault.Quote(in.Name))
 	case !in.Binary && in.Data == nil:
-		return invalid("input %s has no data", clip(in.Name))
+		return invalid("input %s has no data", fault.Quote(in.Name))
 	case in.Size > p.limits.TensorBytes:
-		return fault.New(fault.TooLarge, opParse, "input %s has %d bytes, the limit is %d", clip(in.Name), in.Size, p.limits.TensorBytes)
+		return fault.New(fault.TooLarge, opParse, "input %s has %d bytes, the limit is %d", fault.Quote(in.Name), in.Size, p.limits.TensorBytes)
 	}
 	p.request.Inputs = append(p.request.Inputs, in)
 	return nil
@@ -254,8 +254,7 @@ func (p *parser) shape(what string) ([]int64, error) {
 
 // value is the error of a number that the scanner refused.
 func (p *parser) value(what string) error {
-	var e *strictjson.Error
-	if errors.As(p.s.Err(), &e) {
+	if e, ok := errors.AsType[*strictjson.Error](p.s.Err()); ok {
 		return invalid("%s: %s", what, e.Message)
 	}
 	return p.malformed()

@@ -46,7 +46,7 @@ func (r *Request) Match(g inference.Signature, maxBatch int) (*Plan, error) {
 		at := inference.Index(g.Inputs, in.Name)
 		switch {
 		case at < 0:
-			return nil, mismatch("input %s is not one of the model's, which has %s", clip(in.Name), names(g.Inputs))
+			return nil, mismatch("input %s is not one of the model's, which has %s", fault.Quote(in.Name), names(g.Inputs))
 		case seen[at]:
 			return nil, mismatch("input %q is given twice", in.Name)
 		}
@@ -76,7 +76,7 @@ func (in *RequestInput) check(spec inference.Spec, raw bool) (size int, err erro
 	if in.DType != spec.DType {
 		return 0, mismatch("input %q has datatype %s, want %s", spec.Name, in.DType, spec.DType)
 	}
-	if err := spec.CheckShape(in.Shape); err != nil {
+	if err = spec.CheckShape(in.Shape); err != nil {
 		return 0, mismatch("input %q %w", spec.Name, err)
 	}
 	if !in.Binary {
@@ -125,7 +125,7 @@ func (p *Plan) checkTogether(g inference.Signature, maxBatch int) error {
 			if !ok {
 				known[symbol] = dimension{int64(i), p.Inputs[i].Shape[k]}
 			} else if first.value != p.Inputs[i].Shape[k] {
-				return mismatch("input %q has %d for the dimension %s, input %q has %d", spec.Name, p.Inputs[i].Shape[k], clip(symbol),
+				return mismatch("input %q has %d for the dimension %s, input %q has %d", spec.Name, p.Inputs[i].Shape[k], fault.Quote(symbol),
 					g.Inputs[first.input].Name, first.value)
 			}
 		}
@@ -174,7 +174,7 @@ func (p *Plan) chooseOutputs(r *Request, specs []inference.Spec) error {
 		at := inference.Index(specs, out.Name)
 		switch {
 		case at < 0:
-			return mismatch("output %s is not one of the model's, which has %s", clip(out.Name), names(specs))
+			return mismatch("output %s is not one of the model's, which has %s", fault.Quote(out.Name), names(specs))
 		case slices.Contains(p.index, at):
 			return mismatch("output %q is asked for twice", out.Name)
 		case out.Classes > 0 && (specs[at].DType == tensor.Bytes || specs[at].DType == tensor.Bool):

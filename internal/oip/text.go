@@ -8,15 +8,6 @@ import (
 	"verge/internal/inference"
 )
 
-// clip quotes foreign text for a message.
-func clip[S ~string | ~[]byte](text S) string {
-	const limit = 64
-	if len(text) > limit {
-		return fmt.Sprintf("%q…", string(text[:limit]))
-	}
-	return fmt.Sprintf("%q", string(text))
-}
-
 // names lists specs for a message, at most a few.
 func names(specs []inference.Spec) string {
 	const most = 8

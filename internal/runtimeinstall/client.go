@@ -34,14 +34,14 @@ func (in *install) download(ctx context.Context, root *os.Root, temp string) (*p
 	if s.Client == npmClient {
 		copies++ // in its cache
 	}
-	if err := in.room(root, copies*s.Size+s.LibrarySize); err != nil {
+	if err = in.room(root, copies*s.Size+s.LibrarySize); err != nil {
 		return nil, err
 	}
 	folder := path.Join(temp, "package")
-	if err := root.Mkdir(folder, 0o700); err != nil {
+	if err = root.Mkdir(folder, 0o700); err != nil {
 		return nil, diskError(op, in.dir, err)
 	}
-	if err := in.fetch(ctx, command, s, filepath.Join(in.dir, temp), filepath.Join(in.dir, folder)); err != nil {
+	if err = in.fetch(ctx, command, s, filepath.Join(in.dir, temp), filepath.Join(in.dir, folder)); err != nil {
 		return nil, err
 	}
 	name, err := onlyFile(root, folder)

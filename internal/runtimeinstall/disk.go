@@ -149,8 +149,8 @@ func copyHashed(ctx context.Context, w io.Writer, r io.Reader, progress func(n i
 		}
 		k, err := io.ReadFull(r, buf)
 		if k > 0 {
-			if _, err := w.Write(buf[:k]); err != nil {
-				return "", n, diskError(op, "", err)
+			if _, writeErr := w.Write(buf[:k]); writeErr != nil {
+				return "", n, diskError(op, "", writeErr)
 			}
 			hash.Write(buf[:k])
 			n += int64(k)

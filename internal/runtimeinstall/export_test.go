@@ -15,6 +15,3 @@ func CreateLibrary(root *os.Root, name string) (LibraryFile, error) { return cre
 
 // SystemDirs is what is searched last.
 func SystemDirs(root string, host Platform) []string { return systemDirs(root, host) }
-
-// CompareVersions orders versions.
-func CompareVersions(a, b string) int { return compareVersions(a, b) }

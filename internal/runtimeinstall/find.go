@@ -1,7 +1,6 @@
 package runtimeinstall
 
 import (
-	"cmp"
 	"debug/elf"
 	"encoding/binary"
 	"errors"
@@ -14,6 +13,7 @@ import (
 	"strings"
 
 	"verge/internal/fault"
+	"verge/internal/version"
 )
 
 // Where a library was found.
@@ -105,23 +105,23 @@ func (r *Runtimes) search(p pin) (all []Found, looked []string) {
 // installedIn returns a runtime's libraries in a runtime directory, the highest
 // version first.
 func installedIn(p pin, dir string) []Found {
-	versions, err := os.ReadDir(filepath.Join(dir, p.Name))
+	entries, err := os.ReadDir(filepath.Join(dir, p.Name))
 	if err != nil {
 		return nil
 	}
 	var all []Found
-	for _, version := range versions {
-		libraries := librariesIn(p, filepath.Join(dir, p.Name, version.Name()))
+	for _, entry := range entries {
+		libraries := librariesIn(p, filepath.Join(dir, p.Name, entry.Name()))
 		if len(libraries) == 0 {
 			continue
 		}
 		library := libraries[0]
-		if isVersion(version.Name()) && strings.Count(library.Version, ".") < strings.Count(version.Name(), ".") {
-			library.Version = version.Name()
+		if isVersion(entry.Name()) && strings.Count(library.Version, ".") < strings.Count(entry.Name(), ".") {
+			library.Version = entry.Name()
 		}
 		all = append(all, library)
 	}
-	slices.SortStableFunc(all, func(a, b Found) int { return compareVersions(b.Version, a.Version) })
+	slices.SortStableFunc(all, func(a, b Found) int { return version.Compare(b.Version, a.Version) })
 	return all
 }
 
@@ -135,22 +135,22 @@ func librariesIn(p pin, dir string) []Found {
 	var all []Found
 	for _, entry := range entries {
 		rest, ok := strings.CutPrefix(entry.Name(), p.Library)
-		version := strings.TrimPrefix(rest, ".")
-		if !ok || rest != "" && (rest == version || !isVersion(version)) {
+		number := strings.TrimPrefix(rest, ".")
+		if !ok || rest != "" && (rest == number || !isVersion(number)) {
 			continue
 		}
 		file := filepath.Join(dir, entry.Name())
 		if info, err := os.Stat(file); err != nil || !info.Mode().IsRegular() {
 			continue
 		}
-		if target, err := filepath.EvalSymlinks(file); err == nil && strings.Count(version, ".") < 2 {
+		if target, err := filepath.EvalSymlinks(file); err == nil && strings.Count(number, ".") < 2 {
 			if full, ok := strings.CutPrefix(filepath.Base(target), p.Library+"."); ok && isVersion(full) {
-				version = full // libonnxruntime.so.1 → libonnxruntime.so.1.30.0
+				number = full // libonnxruntime.so.1 → libonnxruntime.so.1.30.0
 			}
 		}
-		all = append(all, Found{Name: p.Name, Version: version, Path: file})
+		all = append(all, Found{Name: p.Name, Version: number, Path: file})
 	}
-	slices.SortStableFunc(all, func(a, b Found) int { return compareVersions(b.Version, a.Version) })
+	slices.SortStableFunc(all, func(a, b Found) int { return version.Compare(b.Version, a.Version) })
 	return all
 }
 
@@ -208,22 +208,4 @@ func isVersion(text string) bool {
 		}
 	}
 	return true
-}
-
-// compareVersions compares number by number; what is no number is 0.
-func compareVersions(a, b string) int {
-	left, right := strings.Split(a, "."), strings.Split(b, ".")
-	for i := range max(len(left), len(right)) {
-		var x, y uint64
-		if i < len(left) {
-			x, _ = strconv.ParseUint(left[i], 10, 32)
-		}
-		if i < len(right) {
-			y, _ = strconv.ParseUint(right[i], 10, 32)
-		}
-		if order := cmp.Compare(x, y); order != 0 {
-			return order
-		}
-	}
-	return 0
 }

@@ -4,6 +4,7 @@ import (
 	"debug/elf"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"testing"
 
@@ -145,7 +146,7 @@ func TestVerifyComparesTheBytesWithTheLockFile(t *testing.T) {
 		t.Errorf("Verify = %+v, %v, want the library with its hash", found, err)
 	}
 
-	changed := append(w.pipLib[:len(w.pipLib):len(w.pipLib)], "!"...)
+	changed := append(slices.Clip(w.pipLib), "!"...)
 	write(t, place, changed)
 	_, err = r.Verify(t.Context(), "tinyrt", nil)
 	wantError(t, err, fault.Corrupt, place+": its "+strconv.Itoa(len(changed))+" bytes have sha256 "+sum(changed)+", which the lock file does not have for runtime tinyrt 1.2.3",
@@ -183,17 +184,6 @@ func TestDefaultDirectoriesFollowTheUser(t *testing.T) {
 	} {
 		if diff := cmp.Diff(tt.want, runtimeinstall.DefaultDirs(tt.uid, tt.env)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
-		}
-	}
-}
-
-func TestVersionsCompareNumberByNumber(t *testing.T) {
-	for _, tt := range []struct {
-		a, b string
-		want int
-	}{{"1.9.0", "1.30.0", -1}, {"1.30.0", "1.30", 0}, {"2", "1.99.99", 1}, {"", "0.1", -1}, {"1.30.0", "1.30.0", 0}} {
-		if got := runtimeinstall.CompareVersions(tt.a, tt.b); got != tt.want {
-			t.Errorf("compare(%q, %q) = %d, want %d", tt.a, tt.b, got, tt.want)
 		}
 	}
 }

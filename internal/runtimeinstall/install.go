@@ -163,10 +163,10 @@ func (in *install) already(ctx context.Context) (Result, bool) {
 // afterwards. The caller holds the directory's lock.
 func (in *install) run(ctx context.Context, root *os.Root) (result Result, err error) {
 	const op, temp = "runtimeinstall.install", ".install"
-	if err := root.RemoveAll(temp); err != nil { // what a crash has left
+	if err = root.RemoveAll(temp); err != nil { // what a crash has left
 		return Result{}, diskError(op, in.dir, err)
 	}
-	if err := root.Mkdir(temp, 0o700); err != nil {
+	if err = root.Mkdir(temp, 0o700); err != nil {
 		return Result{}, diskError(op, in.dir, err)
 	}
 	defer func() {

@@ -17,7 +17,7 @@ import (
 )
 
 //go:embed runtimes.lock.json
-var lockText []byte //nolint:gochecknoglobals // an embedded file, never changed
+var lockText []byte // an embedded file, never changed
 
 // lock is the form of the lock file.
 type lock struct {
@@ -62,7 +62,7 @@ func parseLock(text []byte) (*lock, error) {
 	if err := decoder.Decode(&l); err != nil {
 		return nil, lockError("%w", err)
 	}
-	if _, err := decoder.Token(); err != io.EOF { //nolint:errorlint // Token returns it bare
+	if _, err := decoder.Token(); err != io.EOF { // Token returns it bare
 		return nil, lockError("there is more behind the object")
 	}
 	for i, p := range l.Runtimes {

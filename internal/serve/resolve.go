@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"verge/internal/fault"
+	"verge/internal/modelname"
 )
 
 // ErrReplaced is in the tree of what Begin fails with when the version was
@@ -170,7 +171,7 @@ func (v *Version) match(op string, number int) (*Version, error) {
 
 // parse checks a model's name, and returns the version's number, or anyVersion.
 func parse(op, model, version string) (int, error) {
-	if err := validName(model); err != nil {
+	if err := modelname.Check(model); err != nil {
 		return 0, fault.New(fault.Invalid, op, "%w", err)
 	}
 	if version == "" {

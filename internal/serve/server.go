@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"verge/internal/fault"
+	"verge/internal/modelname"
 )
 
 // Server holds the versions of all models, and says which one a name stands
@@ -44,7 +45,7 @@ func New(cfg Config, log *slog.Logger) *Server {
 // after Drain.
 func (s *Server) Add(spec Spec) (*Version, error) {
 	const op = "serve.add"
-	if err := validName(spec.Model); err != nil {
+	if err := modelname.Check(spec.Model); err != nil {
 		return nil, fault.New(fault.Invalid, op, "%w", err)
 	}
 	if spec.Version < 1 {

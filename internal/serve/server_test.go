@@ -111,7 +111,8 @@ func TestAdd(t *testing.T) {
 	}{
 		"twice": {serve.Spec{Model: "digits", Version: 3, Session: &session{}}, fault.Conflict, `version 3 of model "digits" is loaded already`},
 		"a name that breaks the grammar": {
-			serve.Spec{Model: "..", Version: 1, Session: &session{}}, fault.Invalid,
+			serve.Spec{Model: "..", Version: 1, Session: &session{}},
+			fault.Invalid,
 			`model name ".." breaks the grammar: 1 to 128 of A-Z a-z 0-9 . _ -, first a letter or a digit, no ".."`,
 		},
 		"version 0": {serve.Spec{Model: "digits", Session: &session{}}, fault.Invalid, `version 0 of model "digits", want 1 or more`},

@@ -38,50 +38,17 @@ func (s *Scanner) number(n *number) error {
 	if i >= len(text) || text[i] < '0' || text[i] > '9' {
 		return s.failAt(i, "no digit, want one in a number")
 	}
-	var mantissa uint64
-	count := 0 // of digits in mantissa, without leading zeros
 	from := i
-	for ; i < len(text); i++ {
-		d := text[i] - '0'
-		if d > 9 {
-			break
-		}
-		if count == mostDigits {
-			n.long = true
-			n.exponent++
-			continue
-		}
-		mantissa = mantissa*10 + uint64(d)
-		if mantissa != 0 {
-			count++
-		}
-	}
+	i, count := n.take(text, i, 0, 0, 1)
 	if text[from] == '0' && i > from+1 {
 		return s.failAt(from, "a number that begins with 0")
 	}
 	if i < len(text) && text[i] == '.' {
-		i++
-		from = i
-		for ; i < len(text); i++ {
-			d := text[i] - '0'
-			if d > 9 {
-				break
-			}
-			if count == mostDigits {
-				n.long = true
-				continue
-			}
-			mantissa = mantissa*10 + uint64(d)
-			if mantissa != 0 {
-				count++
-			}
-			n.exponent--
-		}
-		if i == from {
+		from = i + 1
+		if i, _ = n.take(text, from, count, -1, 0); i == from {
 			return s.failAt(i, "no digit, want one after the point of a number")
 		}
 	}
-	n.digits = mantissa
 	if i < len(text) && text[i]|0x20 == 'e' {
 		exponent, end := decimalExponent(text, i+1)
 		if end == 0 {
@@ -92,6 +59,25 @@ func (s *Scanner) number(n *number) error {
 	}
 	s.pos = i
 	return nil
+}
+
+// take reads the digits from i on, where count were taken before them, without
+// leading zeros. The exponent changes by inside for each digit that is taken, and by
+// beyond for each that is one too many. It returns where the digits end, and the count.
+func (n *number) take(text []byte, i, count, inside, beyond int) (end, taken int) {
+	for ; i < len(text) && text[i]-'0' <= 9; i++ {
+		if count == mostDigits {
+			n.long = true
+			n.exponent += beyond
+			continue
+		}
+		n.digits = n.digits*10 + uint64(text[i]-'0')
+		n.exponent += inside
+		if n.digits != 0 {
+			count++
+		}
+	}
+	return i, count
 }
 
 // shortNumber reads a number that begins here, has at most 18 digits and no

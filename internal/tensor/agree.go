@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"math"
 	"slices"
+
+	"verge/internal/fault"
 )
 
 // Floats returns the elements of t as float64. BOOL is 0 or 1; integers beyond
@@ -134,7 +136,7 @@ func agreeStrings(want, got Tensor) error {
 	}
 	for i := range w {
 		if !bytes.Equal(w[i], g[i]) {
-			return fmt.Errorf("element %d is %q, want %q", i, clip(string(g[i])), clip(string(w[i])))
+			return fmt.Errorf("element %d is %q, want %q", i, fault.Clip(string(g[i])), fault.Clip(string(w[i])))
 		}
 	}
 	return nil

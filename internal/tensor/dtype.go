@@ -4,7 +4,11 @@
 // Open Inference Protocol. It does no numerical work.
 package tensor
 
-import "fmt"
+import (
+	"fmt"
+
+	"verge/internal/fault"
+)
 
 // DType is an element type of the Open Inference Protocol, or BF16.
 // The zero value is no type.
@@ -59,7 +63,7 @@ func ParseDType(name string) (DType, error) {
 			return d, nil
 		}
 	}
-	return Invalid, fmt.Errorf("unknown datatype %q, want one of BOOL, UINT8, UINT16, UINT32, UINT64, INT8, INT16, INT32, INT64, FP16, BF16, FP32, FP64, BYTES", clip(name))
+	return Invalid, fmt.Errorf("unknown datatype %q, want one of BOOL, UINT8, UINT16, UINT32, UINT64, INT8, INT16, INT32, INT64, FP16, BF16, FP32, FP64, BYTES", fault.Clip(name))
 }
 
 // String returns the protocol's name.
@@ -86,13 +90,4 @@ func (d DType) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
 func (d *DType) UnmarshalText(text []byte) (err error) {
 	*d, err = ParseDType(string(text))
 	return err
-}
-
-// clip shortens foreign text for a message.
-func clip(s string) string {
-	const limit = 64
-	if len(s) > limit {
-		return s[:limit] + "…"
-	}
-	return s
 }

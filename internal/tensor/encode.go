@@ -93,8 +93,12 @@ func appendFloats(out []byte, d DType, data []byte) ([]byte, error) {
 }
 
 // appendFloat writes a float as encoding/json does: without an exponent unless
-// the number is very small or large.
+// the number is very small or large. Negative zero has a fraction, since many
+// readers take -0 for the integer, which has no sign.
 func appendFloat(out []byte, f float64, size int) []byte {
+	if f == 0 && math.Signbit(f) {
+		return append(out, "-0.0"...)
+	}
 	format := byte('f')
 	if a := math.Abs(f); a != 0 && (a < 1e-6 || a >= 1e21) {
 		format = 'e'

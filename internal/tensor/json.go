@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 
 	"verge/internal/strictjson"
 )
@@ -20,8 +21,9 @@ func JSONSize(d DType, shape []int64, raw []byte) (int, error) {
 		return c.size, err
 	case FP16, BF16:
 		return 0, noJSON(d)
+	default:
+		return ByteSize(d, shape)
 	}
-	return ByteSize(d, shape)
 }
 
 // DecodeJSON reads the JSON data of a tensor, flat in row-major order or nested
@@ -175,11 +177,12 @@ func (c *decoder) counted(dim, n, want int) error {
 
 // where names the array of a dimension, such as "data[0][3]".
 func (c *decoder) where(dim int) string {
-	text := "data"
+	var text strings.Builder
+	text.WriteString("data")
 	for i := range max(dim, 0) {
-		text += fmt.Sprintf("[%d]", c.index[i])
+		fmt.Fprintf(&text, "[%d]", c.index[i])
 	}
-	return text
+	return text.String()
 }
 
 func (c *decoder) syntax(err error) error {
@@ -239,7 +242,7 @@ func (c *decoder) element() (err error) {
 func putInteger(dst []byte, n uint64) {
 	switch len(dst) {
 	case 1:
-		dst[0] = byte(n)
+		dst[0] = byte(n) //nolint:gosec // the scanner checked the size
 	case 2:
 		binary.LittleEndian.PutUint16(dst, uint16(n)) //nolint:gosec // the scanner checked the size
 	case 4:
@@ -274,8 +277,7 @@ func (c *decoder) text() error {
 // wrong says which element is wrong. A message of the scanner about a value
 // loses its byte offset, which would be that within the data.
 func (c *decoder) wrong(err error) error {
-	var e *strictjson.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*strictjson.Error](err); ok {
 		err = errors.New(e.Message)
 	}
 	return fmt.Errorf("element %d of %s%s: %w", c.count, c.dtype, formatShape(c.shape), err)

@@ -109,7 +109,7 @@ func TestEveryTypeHasItsBytes(t *testing.T) {
 		tensor.Int16:  {"[-2,1]", "\xfe\xff\x01\x00"},
 		tensor.Int32:  {"[-2,1]", "\xfe\xff\xff\xff\x01\x00\x00\x00"},
 		tensor.Int64:  {"[-9223372036854775808,-1]", "\x00\x00\x00\x00\x00\x00\x00\x80\xff\xff\xff\xff\xff\xff\xff\xff"},
-		tensor.FP32:   {"[1.5,-0]", "\x00\x00\xc0\x3f\x00\x00\x00\x80"},
+		tensor.FP32:   {"[1.5,-0.0]", "\x00\x00\xc0\x3f\x00\x00\x00\x80"},
 		tensor.FP64:   {"[1.5,-0.1]", "\x00\x00\x00\x00\x00\x00\xf8\x3f\x9a\x99\x99\x99\x99\x99\xb9\xbf"},
 		tensor.Bytes:  {`["ab","c"]`, "\x02\x00\x00\x00ab\x01\x00\x00\x00c"},
 	}
@@ -204,7 +204,7 @@ func TestWhatIsWrittenAsJSONReadsBackFlatAndNested(t *testing.T) {
 			t.Fatalf("%s%v as %s reads back as %x, %v; want %x", want.DType, want.Shape, text, got, err, want.Data)
 		}
 		var flat []json.RawMessage
-		if err := json.Unmarshal(text, &flat); err != nil {
+		if err = json.Unmarshal(text, &flat); err != nil {
 			t.Fatal(err)
 		}
 		nested, err := json.Marshal(nest(flat, want.Shape))

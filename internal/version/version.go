@@ -1,4 +1,4 @@
-// Package version holds the version of this build.
+// Package version holds the version of this build, and compares versions of libraries.
 package version
 
 // Version is the release this binary belongs to. The release build sets it

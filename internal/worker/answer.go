@@ -26,7 +26,7 @@ func (l *slot) receive(ctx context.Context, message []byte) (outputs []tensor.Te
 	if h.slot != l.number || h.sequence != l.sequence {
 		return nil, false, lie("an answer of slot %d to run %d, want slot %d and run %d", h.slot, h.sequence, l.number, l.sequence)
 	}
-	switch h.op { //nolint:exhaustive // the rest is a lie
+	switch h.op {
 	case opGrow:
 		return nil, false, l.grow(h.size)
 	case opDone:

@@ -19,6 +19,7 @@ type Config struct {
 	StableAfter     time.Duration // a process that served for so long resets the delay
 	MaxDeaths       int           // so many within DeathWindow, and it is not started again
 	DeathWindow     time.Duration
+	LogRecords      int    // of a worker's library that are logged in ten seconds; further ones are counted
 	CGroup          string // directory of the control group under which workers get theirs; "" finds it
 }
 
@@ -30,6 +31,7 @@ func Default() Config {
 		CancelGrace: 2 * time.Second, StopGrace: 2 * time.Second,
 		RestartDelay: 200 * time.Millisecond, MaxRestartDelay: 30 * time.Second, StableAfter: time.Minute,
 		MaxDeaths: 5, DeathWindow: 10 * time.Minute,
+		LogRecords: 100,
 	}
 }
 
@@ -61,6 +63,9 @@ func (c Config) Validate() error {
 	}
 	if c.MaxDeaths < 1 || c.MaxDeaths > 1000 {
 		errs = append(errs, fmt.Errorf("worker.max_deaths is %d, want 1 to 1000", c.MaxDeaths))
+	}
+	if c.LogRecords < 1 || c.LogRecords > 100_000 {
+		errs = append(errs, fmt.Errorf("worker.log_records is %d, want 1 to 100000", c.LogRecords))
 	}
 	return errors.Join(errs...)
 }

@@ -23,11 +23,17 @@ import (
 )
 
 func TestAWorkerThatDiesFailsWhatItRanAndIsReplaced(t *testing.T) {
-	for name, tc := range map[string]struct{ command, death, output string }{
-		"abort":              {"!abort", "exit status 2", "assertion failed: y > 0"},
-		"segmentation fault": {"!segv", "exit status 2", "SIGSEGV"},
-		"exit":               {"!exit", "exit status 7", ""},
-		"panic":              {"!panic", "exit status 2", "the adapter has a bug"},
+	for name, tc := range map[string]struct{ command, death string }{
+		"abort":                {"!abort", "exit status 2 (SIGABRT: abort)"},
+		"abort in C":           {"!abort in C", "exit status 2 (SIGABRT: abort)"},
+		"segmentation fault":   {"!signal 11", "exit status 2 (SIGSEGV: segmentation violation)"},
+		"bus error":            {"!signal 7", "exit status 2 (SIGBUS: bus error)"},
+		"illegal instruction":  {"!signal 4", "exit status 2 (SIGILL: illegal instruction)"},
+		"terminated":           {"!signal 15", "signal: terminated"},
+		"exit":                 {"!exit 7", "exit status 7"},
+		"exit as after panics": {"!exit 2", "exit status 2"},
+		"panic":                {"!panic", "exit status 2 (panic: the adapter has a bug in file.go at)"},
+		"fatal error":          {"!deep", "exit status 2 (fatal error: stack overflow)"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := serve(t, quick(), inference.Options{})
@@ -48,7 +54,7 @@ func TestTheEndOfALoadThatCrashesIsToldWithTheLastOutput(t *testing.T) {
 	host := newHost(t, quick(), "honest", nil)
 	rt := host.Runtime("fake", "")
 	_, err := rt.Load(t.Context(), inference.Model{Name: "m@1", Data: []byte("abort"), FD: -1}, inference.Options{})
-	if want := "m@1: the worker died while it loaded the model: exit status 2; last output: "; !strings.HasPrefix(fault.Message(err), want) {
+	if want := "m@1: the worker died while it loaded the model: exit status 2 (SIGABRT: abort); last output: "; !strings.HasPrefix(fault.Message(err), want) {
 		t.Errorf("Load = %q, want it to begin with %q", fault.Message(err), want)
 	}
 	_, err = rt.Load(t.Context(), inference.Model{Name: "m@1", Data: []byte("corrupt"), FD: -1}, inference.Options{})
@@ -160,7 +166,7 @@ func TestAModelThatKeepsDyingFailsForGood(t *testing.T) {
 	s := load(t, host, "once "+filepath.Join(t.TempDir(), "mark"), inference.Options{})
 	c := connect(t, s)
 	c.want(t, "x", "x")
-	if _, err := c.ask(t.Context(), "!exit"); err == nil {
+	if _, err := c.ask(t.Context(), "!exit 7"); err == nil {
 		t.Fatal("a crash was answered")
 	}
 	const reason = "its worker died 3 times within 10m0s, last: the worker died while it loaded the model: exit status 3; last output: not again"
@@ -283,7 +289,7 @@ func TestCrashesUnderLoadNeverGiveAWrongAnswerOrTouchAnotherModel(t *testing.T) 
 		if round%2 == 0 {
 			syscall.Kill(pid, syscall.SIGKILL)
 		} else {
-			killer.ask(ctx, []string{"!abort", "!segv"}[round/2%2])
+			killer.ask(ctx, []string{"!abort", "!signal 11"}[round/2%2])
 		}
 		ready(t, sick, pid)
 		before := answered.Load()

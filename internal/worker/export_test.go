@@ -1,6 +1,8 @@
 package worker
 
 import (
+	"io"
+	"log/slog"
 	"time"
 
 	"verge/internal/fault"
@@ -41,6 +43,14 @@ func Parse(message []byte) (Fields, []byte, error) {
 	h, body, err := parse(message)
 	return Fields{h.op, h.slot, h.sequence, h.status, h.count, h.size}, body, err
 }
+
+func NewOutput(log *slog.Logger, records int) *Output { return &output{log: log, records: records} }
+
+func (o *output) Read(r io.Reader) { o.read(r) }
+
+func (o *output) Tell() { o.tell(false) }
+
+func (o *output) Crash() string { return o.crash() }
 
 func NewRestarts(cfg Config) *Restarts { return &restarts{cfg: cfg} }
 

@@ -117,6 +117,9 @@ func (p *process) verdict(waited error, oom bool) error {
 	case killed:
 		return fault.New(fault.Internal, op, "%s (out of memory?)", state)
 	case state != nil:
+		if crash := p.output.crash(); crash != "" && state.ExitCode() == crashStatus {
+			return fault.New(fault.Internal, op, "%s (%s)", state, crash)
+		}
 		return fault.New(fault.Internal, op, "%s", state)
 	}
 	return fault.New(fault.Internal, op, "%w", waited)

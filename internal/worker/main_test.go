@@ -3,10 +3,14 @@ package worker_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math"
 	"os"
+	"runtime"
+	"runtime/debug"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -14,9 +18,11 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
 
 	"verge/internal/fault"
 	"verge/internal/inference"
+	"verge/internal/native"
 	"verge/internal/runtimes/onnxruntime"
 	"verge/internal/tensor"
 	"verge/internal/worker"
@@ -164,13 +170,22 @@ func (s *slot) command(ctx context.Context, text string) (string, error) {
 		}
 	case "abort":
 		fmt.Fprintln(os.Stderr, "assertion failed: y > 0")
+		if argument == "in C" {
+			return "", abortInC()
+		}
 		signalSelf(syscall.SIGABRT)
-	case "segv":
-		signalSelf(syscall.SIGSEGV)
+	case "signal":
+		number, _ := strconv.Atoi(argument)
+		signalSelf(syscall.Signal(number))
 	case "exit":
-		os.Exit(7)
+		fmt.Fprintln(os.Stderr, "panic: so it says")
+		status, _ := strconv.Atoi(argument)
+		os.Exit(status)
 	case "panic":
-		panic("the adapter has a bug")
+		panic("the adapter has a bug in /src/adapter/file.go at 0x7f00")
+	case "deep":
+		debug.SetMaxStack(1 << 20)
+		return strconv.Itoa(deep(1)), nil
 	case "error":
 		return "", fault.New(fault.Invalid, "fake.run", "index 7 at /lib/x/ops.cc:12, want 0 to 3\x00").WithHint("Use a smaller index.")
 	case "huge":
@@ -205,9 +220,40 @@ func (s *slot) command(ctx context.Context, text string) (string, error) {
 
 func (s *slot) Close() error { return nil }
 
+// deep needs more stack than there is.
+func deep(n int) int {
+	if n < 0 {
+		return 0
+	}
+	return n + deep(n+1)
+}
+
+// abortInC has the C library end the process.
+func abortInC() error {
+	maps, err := os.ReadFile("/proc/self/maps")
+	if err != nil {
+		return err
+	}
+	for field := range strings.FieldsSeq(string(maps)) {
+		if strings.Contains(field, "/libc.so") || strings.Contains(field, "/libc-") {
+			c, err := native.Open(field)
+			if err != nil {
+				return err
+			}
+			abort, err := c.Symbol("abort")
+			if err == nil {
+				native.Call(abort)
+			}
+			return err
+		}
+	}
+	return errors.New("the C library is not there")
+}
+
 // signalSelf ends the process as a crash in a C library does.
 func signalSelf(signal syscall.Signal) {
-	syscall.Kill(os.Getpid(), signal)
+	runtime.LockOSThread() // such a signal comes to the thread that caused it
+	unix.Tgkill(os.Getpid(), unix.Gettid(), signal)
 	select {}
 }
 

@@ -244,10 +244,11 @@ func TestAConfigurationOutOfRangeNamesEveryKey(t *testing.T) {
 		t.Errorf("the default is refused: %v", err)
 	}
 	cfg := worker.Default()
-	cfg.PingTimeout, cfg.MaxRestartDelay, cfg.MaxDeaths = time.Second, 0, 0
+	cfg.PingTimeout, cfg.MaxRestartDelay, cfg.MaxDeaths, cfg.LogRecords = time.Second, 0, 0, 0
 	const want = "worker.ping_timeout is 1s, want 2s to 24h0m0s\n" +
 		"worker.max_restart_delay is 0s, want 200ms to 24h0m0s\n" +
-		"worker.max_deaths is 0, want 1 to 1000"
+		"worker.max_deaths is 0, want 1 to 1000\n" +
+		"worker.log_records is 0, want 1 to 100000"
 	if err := cfg.Validate(); err == nil || err.Error() != want {
 		t.Errorf("Validate = %v, want %q", err, want)
 	}

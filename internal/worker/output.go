@@ -2,7 +2,6 @@ package worker
 
 import (
 	"bufio"
-	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -25,11 +24,14 @@ const (
 // the library. One stream keeps both in order, and what was written before a crash
 // is still there to be read after it.
 type output struct {
-	log   *slog.Logger // gets the records; they pass its handler's level
-	level slog.Level   // lower ones are dropped
+	log     *slog.Logger // gets the records; they pass its handler's level
+	level   slog.Level   // lower ones are dropped
+	records int          // of them that are passed on in a logWindow
 
-	mu   sync.Mutex // guards tail
-	tail []byte     // at most keptOutput
+	mu     sync.Mutex // guards what follows
+	tail   []byte     // at most keptOutput
+	report crashReport
+	window recordWindow
 }
 
 // String returns the end of the output, in whole lines where they fit.
@@ -60,20 +62,23 @@ func (o *output) read(r io.Reader) {
 			o.line(line)
 		}
 		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
+			o.tell(true)
 			return
 		}
 	}
 }
 
 func (o *output) line(line []byte) {
-	if level, message, attrs, ok := parseRecord(line); ok {
-		if level >= o.level {
-			o.log.Log(context.Background(), level, "message of the inference library", append([]any{"text", message}, attrs...)...)
-		}
+	level, message, attrs, isRecord := parseRecord(line)
+	if isRecord {
+		o.record(level, message, attrs)
 		line = []byte(level.String() + " " + message + "\n")
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if !isRecord {
+		o.report.line(strings.TrimRight(string(line), "\r\n"))
+	}
 	o.tail = append(o.tail, line...)
 	if over := len(o.tail) - keptOutput; over > 0 {
 		o.tail = append(o.tail[:0], o.tail[over:]...)

@@ -61,7 +61,7 @@ func (h *Host) spawn(o order, model *int, log *slog.Logger, level slog.Level) (_
 		return nil, err
 	}
 	p := &process{
-		cfg: h.cfg, limit: o.Options.MemoryLimit, group: group, output: &output{log: log, level: level},
+		cfg: h.cfg, limit: o.Options.MemoryLimit, group: group, output: &output{log: log, level: level, records: h.cfg.LogRecords},
 		loaded: make(chan loaded, 1), exited: make(chan struct{}), done: make(chan struct{}), conns: map[*net.UnixConn]bool{},
 	}
 	var files []*os.File // the worker's ends, and what to close where this fails

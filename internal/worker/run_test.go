@@ -45,7 +45,8 @@ func TestAnErrorOfTheRuntimeArrivesWithItsKindTextAndHint(t *testing.T) {
 func TestOutputsOverTheLimitAreRefusedByTheArena(t *testing.T) {
 	c := connect(t, serve(t, quick(), inference.Options{}))
 	_, err := c.ask(t.Context(), "!huge")
-	wantError(t, err, fault.TooLarge, fmt.Sprintf("test-output: tensors of %d bytes, the limit is %d", math.MaxInt32, arenaLimit), "")
+	wantError(t, err, fault.TooLarge, fmt.Sprintf("test-output: tensors of %d bytes, the limit is %d", math.MaxInt32, arenaLimit),
+		"Ask for less at a time, or raise serve.output_bytes.")
 	c.want(t, "still", "still")
 }
 
@@ -173,13 +174,7 @@ func TestAWorkerInheritsNothing(t *testing.T) {
 
 func TestTheLibrarysMessagesAreLoggedAndItsOutputIsKept(t *testing.T) {
 	var text logs
-	log := slog.New(slog.NewTextHandler(&text, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
-		if a.Key == slog.TimeKey {
-			return slog.Attr{}
-		}
-		return a
-	}}))
-	s := load(t, newHost(t, quick(), "honest", nil), "log", inference.Options{Log: log, LogLevel: slog.LevelInfo})
+	s := load(t, newHost(t, quick(), "honest", nil), "log", inference.Options{Log: textLog(&text), LogLevel: slog.LevelInfo})
 	until(t, "output", func() bool { return strings.Contains(s.Status().LastOutput, "plain text") })
 	if got, want := s.Status().LastOutput, "WARN node 3 is slow\nplain text\n"; got != want {
 		t.Errorf("last output = %q, want %q", got, want)

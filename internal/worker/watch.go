@@ -60,6 +60,7 @@ func (s *Session) observe() error {
 			return p.death
 		case <-ticker.C:
 			p.measure()
+			p.output.tell(false)
 			if p.ping(sequence) {
 				p.end(fmt.Errorf("it hung: no answer to a ping for %v", s.host.cfg.PingTimeout), false)
 			}

@@ -40,7 +40,7 @@ func echo(network, address string) error {
 	if err != nil {
 		return err
 	}
-	fmt.Println(l.Addr())
+	fmt.Fprintln(os.Stdout, l.Addr())
 	return http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body := make([]byte, r.ContentLength)
 		if _, err := io.ReadFull(r.Body, body); err != nil {
@@ -126,7 +126,7 @@ func (n *node) deploy(b *testing.B, name string, elements int, isolation string)
 		b.Fatal(err)
 	}
 	at := nodetest.At(b, n.client)
-	d := at.Deploy(fmt.Sprintf(`{"name":%q,"isolation":%q,"model":{"path":"m.onnx"},"deployment":{"cpu_threads":1}}`, name, isolation), map[string]string{"model": model})
+	d := at.Deploy(fmt.Sprintf(`{"name":%q,"isolation":%q,"model":{"path":"m.onnx"},"deployment":{"cpu_threads":1,"max_latency_ms":30000}}`, name, isolation), map[string]string{"model": model})
 	if d.Phase != client.PhaseCommitted {
 		b.Fatalf("%s: %+v", name, d.Error)
 	}

@@ -48,7 +48,7 @@ func BenchmarkStart(b *testing.B) {
 			b.Fatal(err)
 		}
 		for node.Ready(b.Context()) != nil {
-			time.Sleep(200 * time.Microsecond) // the resolution of this figure
+			time.Sleep(200 * time.Microsecond) //nolint:forbidigo // the resolution of this figure
 		}
 		b.StopTimer()
 		resident = residentMB(b, cmd.Process.Pid)
@@ -82,6 +82,7 @@ func BenchmarkLoad(b *testing.B) {
 	library := inferencetest.Library(b, "onnxruntime")
 	model := digits(b)
 	load := func(b *testing.B, rt inference.Runtime) {
+		b.Helper()
 		for b.Loop() {
 			session, err := rt.Load(b.Context(), model, inference.Options{Threads: 1, Parallel: 1})
 			if err != nil {

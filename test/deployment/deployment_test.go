@@ -165,7 +165,7 @@ func TestIsolationNoneServesInTheNode(t *testing.T) {
 	nodetest.Require(t)
 	node := nodetest.Start(t, nodetest.Settings(t))
 	_, files := nodetest.Example(t, digits+"deployment.json")
-	committed(t, node.Deploy(`{"name":"digits","isolation":"none","model":{"path":"digits.onnx"},"deployment":{"cpu_threads":1}}`, files))
+	committed(t, node.Deploy(`{"name":"digits","isolation":"none","model":{"path":"digits.onnx"},"deployment":{"cpu_threads":1,"max_latency_ms":30000}}`, files))
 	m, err := node.Model(t.Context(), "digits")
 	if err != nil {
 		t.Fatal(err)
@@ -201,7 +201,7 @@ func TestCommittedModelServesAgainAfterARestart(t *testing.T) {
 	if second.Version != 2 {
 		t.Errorf("the next deployment made version %d, want 2", second.Version)
 	}
-	if err := node.Undeploy(t.Context(), "digits"); err != nil {
+	if err = node.Undeploy(t.Context(), "digits"); err != nil {
 		t.Fatal(err)
 	}
 	node.Stop()

@@ -28,7 +28,7 @@ func TestMain(m *testing.M) { nodetest.Main(m) }
 func deploy(t *testing.T, node *nodetest.Node, name string) {
 	t.Helper()
 	_, files := nodetest.Example(t, digits+"deployment.json")
-	d := node.Deploy(fmt.Sprintf(`{"name":%q,"model":{"path":"digits.onnx"},"deployment":{"cpu_threads":1}}`, name), files)
+	d := node.Deploy(fmt.Sprintf(`{"name":%q,"model":{"path":"digits.onnx"},"deployment":{"cpu_threads":1,"max_latency_ms":30000}}`, name), files)
 	if d.Phase != client.PhaseCommitted {
 		t.Fatalf("%s ended as %s: %+v", name, d.Phase, d.Error)
 	}

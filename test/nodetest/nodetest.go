@@ -66,7 +66,7 @@ func Require(tb testing.TB) {
 // Settings returns the settings of a node with a state directory of its own.
 func Settings(tb testing.TB) config.Config {
 	tb.Helper()
-	dir, err := os.MkdirTemp("", "verge-test-") // t.TempDir makes paths that are too long for a socket
+	dir, err := os.MkdirTemp("", "verge-test-") //nolint:usetesting // t.TempDir makes paths that are too long for a socket
 	if err != nil {
 		tb.Fatal(err)
 	}

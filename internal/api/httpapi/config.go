@@ -14,7 +14,7 @@ type Config struct {
 	MaxConnections    int           // open at a time, on each listener; more wait
 	HeaderBytes       int           // of a request's line and headers
 	ReadHeaderTimeout time.Duration // from a request's first byte to the end of its headers
-	BodyTimeout       time.Duration // without any byte of a body that is awaited
+	BodyTimeout       time.Duration // without any byte of a body that is awaited; also for the rest of one that was refused
 	BodyMinRate       int           // bytes a second that a body must come at after BodyTimeout, on average; 0: any
 	WriteTimeout      time.Duration // for the client to take an answer, or one piece of an answer that comes in pieces
 	IdleTimeout       time.Duration // between two requests of a connection

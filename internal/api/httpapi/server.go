@@ -47,6 +47,9 @@ func (s *Server) bounded(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(timed, r)
 		timed.arm() // the server writes the headers of a handler that wrote nothing
+		if timed.body != nil && timed.body.unread(r) && timed.FlushError() == nil {
+			timed.body.linger()
+		}
 	})
 }
 

@@ -127,6 +127,28 @@ func (t *timedBody) leave() bool {
 	return !t.broken
 }
 
+// unread reports whether a client may still be sending a body that nobody has read,
+// and will see its connection reset before it reads the answer. What is left of a
+// short one the server reads itself, unless the client asked it to close.
+func (t *timedBody) unread(r *http.Request) bool {
+	const server = 256 << 10 // that http.Server reads
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case t.ended, t.broken:
+		return false
+	case t.got == 0 && r.Header.Get("Expect") != "":
+		return false // it waits for the word to send, and got an answer instead
+	}
+	return r.Close || r.ContentLength < 0 || r.ContentLength-t.got > server
+}
+
+// linger reads what is left of a body that was refused, and forgets it, until the
+// deadline that leave has set. The answer is on its way before it is called.
+func (t *timedBody) linger() {
+	_, _ = io.Copy(io.Discard, t.ReadCloser) // however it ends, the connection is closed
+}
+
 // timedWriter bounds how slowly an answer may be taken: timeout from its first byte
 // to its last, and, where it is flushed, from each piece to the next flush.
 type timedWriter struct {

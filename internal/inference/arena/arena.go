@@ -29,12 +29,12 @@ func New(name string, inputLimit, outputLimit int) *Shared {
 
 // Input implements inference.Arena.
 func (a *Shared) Input(n int) (inference.Memory, error) {
-	return grow(&a.input, a.name+"-input", n, a.inputLimit)
+	return grow(&a.input, a.name+"-input", n, a.inputLimit, "serve.input_bytes")
 }
 
 // Output implements inference.Arena.
 func (a *Shared) Output(n int) (inference.Memory, error) {
-	return grow(&a.output, a.name+"-output", n, a.outputLimit)
+	return grow(&a.output, a.name+"-output", n, a.outputLimit, "serve.output_bytes")
 }
 
 // Close frees the memory. It is safe to repeat.
@@ -49,9 +49,10 @@ func (a *Shared) Close() error {
 	return errors.Join(errs...)
 }
 
-func grow(m **native.Memory, name string, n, limit int) (inference.Memory, error) {
+func grow(m **native.Memory, name string, n, limit int, setting string) (inference.Memory, error) {
 	if n > limit {
-		return inference.Memory{}, fault.New(fault.TooLarge, "arena.grow", "tensors of %d bytes, the limit is %d", n, limit).On(name)
+		return inference.Memory{}, fault.New(fault.TooLarge, "arena.grow", "tensors of %d bytes, the limit is %d", n, limit).On(name).
+			WithHint("Ask for less at a time, or raise %s.", setting)
 	}
 	if *m == nil || len((*m).Bytes()) < n {
 		bigger, err := native.NewMemory(name, n)

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"verge/internal/version"
 )
 
 // Variables of the environment that Library reads.
@@ -31,7 +33,7 @@ func Library(tb testing.TB, name string) string {
 		}
 		if len(found) > 0 {
 			return slices.MaxFunc(found, func(a, b string) int {
-				return compareVersions(filepath.Base(filepath.Dir(a)), filepath.Base(filepath.Dir(b)))
+				return version.Compare(filepath.Base(filepath.Dir(a)), filepath.Base(filepath.Dir(b)))
 			})
 		}
 	}
@@ -40,16 +42,6 @@ func Library(tb testing.TB, name string) string {
 	}
 	tb.Skipf("needs %s: run `make runtime` and set %s", name, DirectoryVariable)
 	return ""
-}
-
-// compareVersions orders dotted versions: shorter numbers are lower.
-func compareVersions(a, b string) int {
-	return slices.CompareFunc(strings.Split(a, "."), strings.Split(b, "."), func(x, y string) int {
-		if len(x) != len(y) {
-			return len(x) - len(y)
-		}
-		return strings.Compare(x, y)
-	})
 }
 
 // Root returns the directory of the module that the test belongs to.

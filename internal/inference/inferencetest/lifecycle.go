@@ -21,7 +21,7 @@ import (
 // begun by then has to end the same way.
 const begun = 50 * time.Millisecond
 
-// cancels checks that contexts end what they belong to.
+// cancels checks that nothing begins or goes on under a context that has ended.
 func cancels(t *testing.T, s Suite) {
 	t.Helper()
 	t.Run("a load is refused when its context has ended", func(t *testing.T) {
@@ -57,6 +57,12 @@ func cancels(t *testing.T, s Suite) {
 		wantKind(t, "Run", err, fault.Canceled)
 		want(t, run(t, session, n, in...), out...)
 	})
+}
+
+// interrupts checks that contexts end runs that would never end, and leave slots that
+// work.
+func interrupts(t *testing.T, s Suite) {
+	t.Helper()
 	for name, tc := range map[string]struct {
 		end  func(context.Context) (context.Context, context.CancelFunc)
 		kind fault.Kind
@@ -141,6 +147,11 @@ func closes(t *testing.T, s Suite) {
 		go func() { wg.Wait(); close(done) }()
 		within(t, "run and close", done)
 	})
+}
+
+// frees checks that what is closed is given back, once.
+func frees(t *testing.T, s Suite) {
+	t.Helper()
 	t.Run("a slot closes twice, and leaves the session alone", func(t *testing.T) {
 		session := s.load(t, s.Join, inference.Options{})
 		in, out := join(2, 1)

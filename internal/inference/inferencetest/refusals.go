@@ -1,6 +1,7 @@
 package inferencetest
 
 import (
+	"slices"
 	"testing"
 
 	"verge/internal/fault"
@@ -27,7 +28,7 @@ func refuses(t *testing.T, s Suite) {
 		"a shape that overflows": func(in []tensor.Tensor) []tensor.Tensor { in[0].Shape = []int64{1 << 62, 2}; return in },
 		"too few bytes":          func(in []tensor.Tensor) []tensor.Tensor { in[0].Data = in[0].Data[1:]; return in },
 		"too many bytes": func(in []tensor.Tensor) []tensor.Tensor {
-			in[0].Data = append(in[0].Data[:len(in[0].Data):len(in[0].Data)], 0)
+			in[0].Data = append(slices.Clip(in[0].Data), 0)
 			return in
 		},
 	} {
@@ -39,6 +40,12 @@ func refuses(t *testing.T, s Suite) {
 			want(t, run(t, session, n, good...), out...)
 		})
 	}
+}
+
+// refusesLate checks refusals that need more than a look at the request.
+func refusesLate(t *testing.T, s Suite) {
+	t.Helper()
+	good, out := join(2, 1)
 	t.Run("a run before its inputs are laid out is refused", func(t *testing.T) {
 		session := s.load(t, s.Join, inference.Options{})
 		n := slot(t, session)
@@ -58,11 +65,11 @@ func refuses(t *testing.T, s Suite) {
 		n := slot(t, session)
 		two := onnxmodel.Strings("x", "one", "two")
 		for _, data := range [][]byte{
-			two.Data[:len(two.Data)-1],                        // the last is cut
-			append(two.Data[:len(two.Data):len(two.Data)], 0), // something follows
-			{1, 0, 0, 0, 'a', 0, 0, 0},                        // a length is cut
-			{255, 255, 255, 255, 0, 0, 0, 0},                  // longer than everything
-			append([]byte{5, 0, 0, 0}, "alone"...),            // one of two
+			two.Data[:len(two.Data)-1],             // the last is cut
+			append(slices.Clip(two.Data), 0),       // something follows
+			{1, 0, 0, 0, 'a', 0, 0, 0},             // a length is cut
+			{255, 255, 255, 255, 0, 0, 0, 0},       // longer than everything
+			append([]byte{5, 0, 0, 0}, "alone"...), // one of two
 		} {
 			bad := two
 			bad.Data = data

@@ -48,7 +48,9 @@ type Known struct {
 // Run runs every test of the contract.
 func Run(t *testing.T, s Suite) {
 	t.Helper()
-	for _, group := range []func(*testing.T, Suite){describes, answers, types, refuses, loads, cancels, closes, shares} {
+	for _, group := range []func(*testing.T, Suite){
+		describes, answers, computes, types, refuses, refusesLate, loads, cancels, interrupts, closes, frees, shares,
+	} {
 		group(t, s)
 	}
 }

@@ -1,5 +1,7 @@
 package onnx
 
+import "verge/internal/fault"
+
 // The newest versions that ONNX had when this was written, 1.23 of 2026, and
 // the oldest that ONNX Runtime reads without doubt.
 const (
@@ -29,7 +31,7 @@ func (p *parser) note() {
 		}
 	}
 	for _, domain := range p.m.CustomDomains() {
-		p.addNote("Operators of %s need an extension of the library.", clip(domain))
+		p.addNote("Operators of %s need an extension of the library.", fault.Clip(domain))
 	}
 	if p.training {
 		p.addNote("The file holds information for training, which is not used.")

@@ -197,7 +197,7 @@ func (p *parser) addTensor(t *tensorFacts, what string) error {
 // checkTensor returns the elements of t and the bytes that they take, or why
 // its payload is not what its shape and its type claim.
 func (p *parser) checkTensor(t *tensorFacts, what string) (elements, bytes int64, err error) {
-	if err := p.countTensor(); err != nil {
+	if err = p.countTensor(); err != nil {
 		return 0, 0, err
 	}
 	info, known := elementOf(t.dtype)
@@ -240,7 +240,7 @@ func (p *parser) describe(t *tensorFacts, what string) string {
 	if err != nil {
 		return what
 	}
-	return fmt.Sprintf("%s %q", what, clip(name))
+	return fmt.Sprintf("%s %q", what, fault.Clip(name))
 }
 
 // sparseFacts is what is kept of a SparseTensorProto.
@@ -274,7 +274,7 @@ func (p *parser) addSparse(t *sparseFacts) error {
 		return err
 	}
 	if t.indices.dtype != 0 {
-		if _, _, err := p.checkTensor(&t.indices, "indices of a sparse tensor"); err != nil {
+		if _, _, err = p.checkTensor(&t.indices, "indices of a sparse tensor"); err != nil {
 			return err
 		}
 	}

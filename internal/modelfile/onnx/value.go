@@ -93,7 +93,7 @@ func (p *parser) shape(s span, v *value) error {
 			return nil
 		}
 		if len(v.shape) >= tensor.MaxRank {
-			return unsupported("at byte %d: %q has more than %d dimensions", v.at, clip(v.name), tensor.MaxRank)
+			return unsupported("at byte %d: %q has more than %d dimensions", v.at, fault.Clip(v.name), tensor.MaxRank)
 		}
 		dim, symbol := int64(-1), ""
 		err := p.each(f.body, func(f field) (err error) {
@@ -161,21 +161,21 @@ func (p *parser) addSpec(specs *[]inference.Spec, v value, what string) error {
 	case v.name == "":
 		return corrupt(v.at, "an %s has no name", what)
 	case inference.Index(*specs, v.name) >= 0:
-		return corrupt(v.at, "the graph has two %ss named %q", what, clip(v.name))
+		return corrupt(v.at, "the graph has two %ss named %q", what, fault.Clip(v.name))
 	case len(*specs) >= inference.MaxTensors:
 		return tooLarge("the graph has more than %d %ss", inference.MaxTensors, what)
 	case v.kind != 0 && v.kind != typeTensor:
 		return notTensor(v, what)
 	case v.kind == 0 || v.element == 0:
-		p.addNote("The file does not declare the element type of %s %q.", what, clip(v.name))
+		p.addNote("The file does not declare the element type of %s %q.", what, fault.Clip(v.name))
 	case !known || info.dtype == tensor.Invalid:
-		return unsupported("%s %q has element type %s, which the protocol cannot carry", what, clip(v.name), info.name).
+		return unsupported("%s %q has element type %s, which the protocol cannot carry", what, fault.Clip(v.name), info.name).
 			WithHint("Export the model with FP32 inputs and outputs, or cast inside it.")
 	default:
 		spec.DType = info.dtype
 	}
 	if !v.shaped {
-		p.addNote("The file does not declare the shape of %s %q.", what, clip(v.name))
+		p.addNote("The file does not declare the shape of %s %q.", what, fault.Clip(v.name))
 	}
 	named := false
 	for _, s := range v.symbols {
@@ -201,7 +201,7 @@ func notTensor(v value, what string) error {
 	if what == "output" && (v.kind == typeSequence || v.kind == typeMap) {
 		hint += " For scikit-learn that is convert_sklearn(…, options={'zipmap': False})."
 	}
-	err := fault.New(fault.Unsupported, opRead, "%s %q is %s, only tensors can be served", what, clip(v.name), names[v.kind])
+	err := fault.New(fault.Unsupported, opRead, "%s %q is %s, only tensors can be served", what, fault.Clip(v.name), names[v.kind])
 	err.Hint = hint
 	return err
 }

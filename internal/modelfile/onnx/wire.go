@@ -131,7 +131,7 @@ func (r *reader) next(s *span) (field, bool, error) {
 	if tag>>3 == 0 || tag > math.MaxUint32 {
 		return field{}, false, corrupt(f.at, "field number %d is out of range", tag>>3)
 	}
-	f.number, f.wire = int32(tag>>3), wireType(tag&7) //nolint:gosec // at most 29 bits, as checked
+	f.number, f.wire = int32(tag>>3), wireType(tag&7) // at most 29 bits, as checked
 	switch f.wire {
 	case wireVarint:
 		f.value, err = r.varint(s)
@@ -191,7 +191,7 @@ func (r *reader) name(f field, what string) (string, error) {
 	}
 	s, err := r.keep(f.body)
 	if err == nil && !utf8.ValidString(s) {
-		err = corrupt(f.at, "%s %q is not UTF-8 text", what, clip(s))
+		err = corrupt(f.at, "%s %q is not UTF-8 text", what, fault.Clip(s))
 	}
 	return s, err
 }
@@ -229,13 +229,4 @@ func printable(c rune) rune {
 		return -1
 	}
 	return c
-}
-
-// clip shortens foreign text for a message.
-func clip(s string) string {
-	const limit = 64
-	if len(s) > limit {
-		return s[:limit] + "…"
-	}
-	return s
 }

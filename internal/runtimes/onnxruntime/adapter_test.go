@@ -120,24 +120,33 @@ func TestRefusedValuesAreExplainedWithoutTheLibrarysSource(t *testing.T) {
 		text   string
 	}{
 		"an index": {
-			onnxmodel.Lookup(), []tensor.Tensor{onnxmodel.Ints("x", []int64{1}, 9)}, fault.Invalid,
+			onnxmodel.Lookup(),
+			[]tensor.Tensor{onnxmodel.Ints("x", []int64{1}, 9)},
+			fault.Invalid,
 			`model m@1: Non-zero status code returned while running Gather node. Name:'' Status Message: indices element out of data bounds, idx=9 must be within the inclusive range [-3,2]`,
 		},
 		"shapes of which the library checks the agreement": {
 			single("Add", nil, vector("y", "n"), vector("a", "n"), vector("b", "m")),
-			[]tensor.Tensor{onnxmodel.Floats("a", []int64{3}, 1, 2, 3), onnxmodel.Floats("b", []int64{2}, 1, 2)}, fault.Invalid,
+			[]tensor.Tensor{onnxmodel.Floats("a", []int64{3}, 1, 2, 3), onnxmodel.Floats("b", []int64{2}, 1, 2)},
+			fault.Invalid,
 			`model m@1: Non-zero status code returned while running Add node. Name:'' Status Message: Attempting to broadcast an axis by a dimension other than 1. 2 by 3`,
 		},
 		"batches that differ": {
-			onnxmodel.Join(), []tensor.Tensor{onnxmodel.Floats("a", []int64{1, 2}, 1, 2), onnxmodel.Floats("b", []int64{2, 3}, 1, 2, 3, 4, 5, 6)}, fault.Invalid,
+			onnxmodel.Join(),
+			[]tensor.Tensor{onnxmodel.Floats("a", []int64{1, 2}, 1, 2), onnxmodel.Floats("b", []int64{2, 3}, 1, 2, 3, 4, 5, 6)},
+			fault.Invalid,
 			`model m@1: Non-zero status code returned while running Concat node. Name:'' Status Message: Non concat axis dimensions must match: Axis 0 has mismatched dimensions of 2 and 1`,
 		},
 		"more memory than there is": {
-			single("ConstantOfShape", nil, value("y", tensor.FP32, ""), value("x", tensor.Int64, 1)), []tensor.Tensor{onnxmodel.Ints("x", []int64{1}, 1<<46)}, fault.Exhausted,
+			single("ConstantOfShape", nil, value("y", tensor.FP32, ""), value("x", tensor.Int64, 1)),
+			[]tensor.Tensor{onnxmodel.Ints("x", []int64{1}, 1<<46)},
+			fault.Exhausted,
 			`model m@1: Non-zero status code returned while running ConstantOfShape node. Name:'' Status Message: Failed to allocate memory for requested buffer of size 281474976710656`,
 		},
 		"text that is no number": {
-			single("Cast", map[string]any{"to": 1}, vector("y", "n"), value("x", tensor.Bytes, "n")), []tensor.Tensor{onnxmodel.Strings("x", "abc")}, fault.Invalid,
+			single("Cast", map[string]any{"to": 1}, vector("y", "n"), value("x", tensor.Bytes, "n")),
+			[]tensor.Tensor{onnxmodel.Strings("x", "abc")},
+			fault.Invalid,
 			`model m@1: Non-zero status code returned while running Cast node. Name:'' Status Message: stod`,
 		},
 	} {

@@ -1,12 +1,11 @@
 package onnxruntime
 
 import (
-	"strconv"
-	"strings"
 	"unsafe"
 
 	"verge/internal/fault"
 	"verge/internal/native"
+	"verge/internal/version"
 )
 
 // maxText is the longest text of the library that is read, in bytes.
@@ -35,7 +34,7 @@ func bind(library *native.Library) (*api, error) {
 		return nil, fault.New(fault.Unsupported, op, "the library has no interface").On(library.Path())
 	}
 	a := &api{version: native.String(native.Call(base[1]), 64)}
-	if !atLeast(a.version, MinimumVersion) {
+	if version.Compare(a.version, MinimumVersion) < 0 {
 		return nil, fault.New(fault.Unsupported, op, "ONNX Runtime has version %q, want %s or newer", a.version, MinimumVersion).On(library.Path()).
 			WithHint("Install it with `verge runtime install onnxruntime`.")
 	}
@@ -92,26 +91,10 @@ func (a *api) providers() ([]string, *statusError) {
 	if err := a.call(getAvailableProviders, uintptr(unsafe.Pointer(&names)), uintptr(unsafe.Pointer(&count))); err != nil {
 		return nil, err
 	}
-	n := int(int32(count)) //nolint:gosec // the library wrote an int
+	n := int(int32(count)) // the library wrote an int
 	list := make([]string, 0, n)
 	for _, name := range native.Words(names, n) {
 		list = append(list, native.String(name, 256))
 	}
 	return list, a.call(releaseAvailableProviders, names, uintptr(n))
-}
-
-// atLeast reports whether a dotted version is floor or higher. Parts that are no
-// numbers count as 0.
-func atLeast(version, floor string) bool {
-	for version != "" || floor != "" {
-		var v, f string
-		v, version, _ = strings.Cut(version, ".")
-		f, floor, _ = strings.Cut(floor, ".")
-		m, _ := strconv.Atoi(v) // 0 for what is no number
-		n, _ := strconv.Atoi(f)
-		if m != n {
-			return m > n
-		}
-	}
-	return true
 }

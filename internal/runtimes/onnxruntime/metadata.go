@@ -61,7 +61,7 @@ func (a *api) ownMetadata(md uintptr, all map[string]string) *statusError {
 		return err
 	}
 	defer a.free(keys)
-	for i, key := range native.Words(keys, int(count)) { //nolint:gosec // as many as the file has
+	for i, key := range native.Words(keys, int(count)) { // as many as the file has
 		if i < maxMetadata {
 			var value uintptr
 			if err := a.call(metadataLookup, md, a.allocator, key, uintptr(unsafe.Pointer(&value))); err != nil {

@@ -32,7 +32,7 @@ func (a *api) newOptions(o inference.Options, logID string) (options uintptr, er
 		value uintptr
 	}{
 		{setGraphOptimizationLevel, level},
-		{setIntraOpNumThreads, uintptr(max(o.Threads, 1))}, //nolint:gosec // not negative
+		{setIntraOpNumThreads, uintptr(max(o.Threads, 1))}, // not negative
 		{setInterOpNumThreads, 1},
 		{setSessionLogSeverityLevel, severityOf(o.LogLevel)},
 		{setSessionLogID, native.Address(id)}, // copied; kept alive below

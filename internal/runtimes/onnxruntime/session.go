@@ -53,7 +53,7 @@ func (r *ortRuntime) newSession(ctx context.Context, m inference.Model, o infere
 	defer func() {
 		if failure != nil {
 			failure = messages.explain(failure)
-			s.free()
+			s.free() //nolint:errcheck,gosec // the first error counts
 		}
 	}()
 	options, err := s.api.newOptions(o, s.id)
@@ -182,8 +182,8 @@ func (s *session) drop(n *slot) bool {
 // Close implements inference.Session.
 func (s *session) Close() error {
 	if s.closed.Swap(true) {
-		s.use.RLock() // an earlier Close has finished then
-		s.use.RUnlock()
+		s.use.RLock()   // an earlier Close has finished then
+		s.use.RUnlock() //nolint:staticcheck // nothing is left to do but to wait
 		return nil
 	}
 	s.use.Lock()

@@ -60,7 +60,7 @@ func (a *api) spec(info uintptr) (spec inference.Spec, err error) {
 	if status := a.call(getONNXTypeFromTypeInfo, info, uintptr(unsafe.Pointer(&kind))); status != nil {
 		return spec, status
 	}
-	if int32(kind) != onnxTypeTensor { //nolint:gosec // the library wrote an int
+	if int32(kind) != onnxTypeTensor { // the library wrote an int
 		names := []string{"value of unknown type", "tensor", "sequence", "map", "value of opaque type", "sparse tensor", "optional value"}
 		return spec, fmt.Errorf("%s, want a tensor", names[min(uint32(kind), uint32(len(names)))%uint32(len(names))]) //nolint:gosec // a small number
 	}
@@ -70,7 +70,7 @@ func (a *api) spec(info uintptr) (spec inference.Spec, err error) {
 	if status := a.call(getTensorElementType, shape, uintptr(unsafe.Pointer(&element))); status != nil {
 		return spec, status
 	}
-	if spec.DType, err = dtypeOf(int(int32(element))); err != nil { //nolint:gosec // the library wrote an int
+	if spec.DType, err = dtypeOf(int(int32(element))); err != nil { // the library wrote an int
 		return spec, fmt.Errorf("tensor with %w", err)
 	}
 	if byte(native.Call(a.functions[hasShape], shape)) == 0 { //nolint:gosec // the function returns a bool

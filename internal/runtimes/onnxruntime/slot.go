@@ -202,14 +202,21 @@ func (n *slot) Run(ctx context.Context) ([]tensor.Tensor, error) {
 	return n.out.tensors, nil
 }
 
+// outputMemory gets the arena's memory for outputs of the sizes that are known, and
+// returns where in it each of them lies.
+func (n *slot) outputMemory() (memory inference.Memory, offsets []int, err error) {
+	offsets, total, err := inference.Layout(n.out.sizes)
+	if err != nil {
+		return inference.Memory{}, nil, fault.New(fault.TooLarge, "onnxruntime.run", "%w", err).On(n.session.subject)
+	}
+	memory, err = n.arena.Output(max(total, 1))
+	return memory, offsets, err
+}
+
 // placeOutputs makes the values of outputs whose shapes are known, in the arena.
 func (n *slot) placeOutputs() error {
 	const op = "onnxruntime.run"
-	offsets, total, err := inference.Layout(n.out.sizes)
-	if err != nil {
-		return fault.New(fault.TooLarge, op, "%w", err).On(n.session.subject)
-	}
-	memory, err := n.arena.Output(max(total, 1))
+	memory, offsets, err := n.outputMemory()
 	if err != nil {
 		return err
 	}
@@ -266,11 +273,7 @@ func (n *slot) fetchOutputs() error {
 		}
 		n.out.sizes[i] = made[i].size
 	}
-	offsets, total, err := inference.Layout(n.out.sizes)
-	if err != nil {
-		return fault.New(fault.TooLarge, op, "%w", err).On(n.session.subject)
-	}
-	memory, err := n.arena.Output(max(total, 1))
+	memory, offsets, err := n.outputMemory()
 	if err != nil {
 		return err
 	}

@@ -17,7 +17,7 @@ func (a *api) copyStrings(handle uintptr, n int, dst []byte) error {
 	content := dst[4*n:]
 	offsets := make([]uintptr, n)
 	if status := a.call(getStringTensorContent, handle, uintptr(unsafe.Pointer(unsafe.SliceData(content))), uintptr(len(content)),
-		uintptr(unsafe.Pointer(&offsets[0])), uintptr(n)); status != nil { //nolint:gosec // not negative
+		uintptr(unsafe.Pointer(&offsets[0])), uintptr(n)); status != nil { // not negative
 		return status
 	}
 	at := 0
@@ -29,7 +29,7 @@ func (a *api) copyStrings(handle uintptr, n int, dst []byte) error {
 		if begin > end || end > uintptr(len(content)) || end-begin > math.MaxUint32 {
 			return fmt.Errorf("string %d of an output lies at %d to %d of %d bytes", i, begin, end, len(content))
 		}
-		length := int(end - begin)                                  //nolint:gosec // checked
+		length := int(end - begin)                                  // checked
 		copy(dst[at+4:at+4+length], content[begin:end])             // forward, never over what is still to be moved
 		binary.LittleEndian.PutUint32(dst[at:at+4], uint32(length)) //nolint:gosec // checked
 		at += 4 + length

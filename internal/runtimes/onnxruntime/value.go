@@ -52,7 +52,7 @@ func (v *values) over(a *api, memory []byte, offsets []int) *statusError {
 		if t.DType == tensor.Bytes {
 			continue
 		}
-		err := a.call(createTensorWithData, a.memory, v.base+uintptr(offsets[i]), uintptr(v.sizes[i]), //nolint:gosec // not negative
+		err := a.call(createTensorWithData, a.memory, v.base+uintptr(offsets[i]), uintptr(v.sizes[i]), // not negative
 			uintptr(unsafe.Pointer(unsafe.SliceData(t.Shape))), uintptr(len(t.Shape)), elementOf(t.DType), uintptr(unsafe.Pointer(&v.handles[i])))
 		if err != nil {
 			v.free(a)
@@ -86,7 +86,7 @@ func (v *values) fillStrings(a *api, i int) error {
 	}
 	for k, element := range elements {
 		var buffer uintptr
-		if err := a.call(getStringTensorElementBuffer, v.handles[i], uintptr(k), uintptr(len(element)), uintptr(unsafe.Pointer(&buffer))); err != nil { //nolint:gosec // not negative
+		if err := a.call(getStringTensorElementBuffer, v.handles[i], uintptr(k), uintptr(len(element)), uintptr(unsafe.Pointer(&buffer))); err != nil { // not negative
 			return err.fault(fault.Exhausted, op)
 		}
 		copy(native.View(buffer, len(element)), element)
@@ -112,7 +112,7 @@ func (a *api) look(handle uintptr, spec inference.Spec) (m madeOutput, err error
 		return m, status
 	}
 	if element != elementOf(spec.DType) {
-		return m, fmt.Errorf("has element type number %d, want %s", int32(element), spec.DType) //nolint:gosec // the library wrote an int
+		return m, fmt.Errorf("has element type number %d, want %s", int32(element), spec.DType) // the library wrote an int
 	}
 	if m.shape, err = a.dimensions(info); err != nil {
 		return m, err
@@ -129,7 +129,7 @@ func (a *api) look(handle uintptr, spec inference.Spec) (m madeOutput, err error
 	if status := a.call(getStringTensorDataLength, handle, uintptr(unsafe.Pointer(&length))); status != nil {
 		return m, status
 	}
-	m.size = int(length) + 4*m.strings //nolint:gosec // both are in memory already
+	m.size = int(length) + 4*m.strings // both are in memory already
 	return m, nil
 }
 
