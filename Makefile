@@ -64,11 +64,14 @@ arm64: build ## the contract suite and one deployment as linux/arm64, under emul
 	test/arm64/test.sh
 
 .PHONY: lint
-lint: ## gofmt, vet, and the linters of .golangci.yml
+lint: ## gofmt, vet, tidy; golangci-lint, pinned in tools/go.mod, is `make golangci`
 	@out=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); test -z "$$out" || { echo "not gofmt-ed: $$out"; exit 1; }
 	$(GO) vet ./...
 	GOOS=linux GOARCH=arm64 $(GO) vet ./...
 	$(GO) mod tidy -diff
+
+.PHONY: golangci
+golangci: ## the linters of .golangci.yml, pinned in tools/go.mod
 	$(GO) tool -modfile=tools/go.mod golangci-lint run ./...
 
 .PHONY: fmt
