@@ -9,7 +9,7 @@ RUNTIMES  ?= $(CURDIR)/.runtimes
 FUZZTIME  ?= 5s
 
 # Packages whose goroutines share something.
-RACE := ./client ./internal/api/... ./internal/app ./internal/artifact ./internal/deploy ./internal/gate ./internal/health \
+RACE := ./internal/api/... ./internal/app ./internal/artifact ./internal/deploy ./internal/gate ./internal/health \
 	./internal/monitor ./internal/runtimeinstall ./internal/runtimes/... ./internal/serve ./internal/worker ./test/...
 
 # Shipped binaries are built without cgo. Tests run both ways: purego takes
