@@ -25,7 +25,7 @@ func start(t *testing.T, cfg config.Config) error {
 	t.Helper()
 	node, err := app.Start(cfg, []string{"/nonexistent"}, slog.New(slog.DiscardHandler))
 	if err == nil {
-		if err := node.Stop(t.Context()); err != nil {
+		if err = node.Stop(t.Context()); err != nil {
 			t.Error(err)
 		}
 		t.Fatal("the node started")
@@ -95,11 +95,13 @@ func TestANodeWithoutModels(t *testing.T) {
 		t.Errorf("status %+v", status)
 	}
 	for name, path := range map[string]string{"lock": "lock", "state file": "state.db"} {
-		if info, err := os.Stat(filepath.Join(node.Config.StateDir, path)); err != nil || info.Mode().Perm() != 0o600 {
+		var info os.FileInfo
+		if info, err = os.Stat(filepath.Join(node.Config.StateDir, path)); err != nil || info.Mode().Perm() != 0o600 {
 			t.Errorf("the %s is %v (%v), want a file for its owner only", name, info, err)
 		}
 	}
-	if info, err := os.Stat(node.Config.StateDir); err != nil || info.Mode().Perm() != 0o700 {
+	info, err := os.Stat(node.Config.StateDir)
+	if err != nil || info.Mode().Perm() != 0o700 {
 		t.Errorf("the state directory is %v (%v), want one for its owner only", info, err)
 	}
 	text, err := json.Marshal(status.HealthStatus)

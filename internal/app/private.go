@@ -14,10 +14,6 @@ import (
 	"verge/internal/serve"
 )
 
-// maxSocketPath is how long the path of a Unix socket may be (sun_path of
-// unix(7), less its final NUL).
-const maxSocketPath = 107
-
 // privateRoutes opens the front door to versions that are not activated: the
 // same handler that clients meet, on a Unix socket that only this user reaches.
 type privateRoutes struct {
@@ -31,7 +27,7 @@ type privateRoutes struct {
 func (p *privateRoutes) expose(v *serve.Version) (address string, stop func(), err error) {
 	path := filepath.Join(p.dir, fmt.Sprintf("candidate-%d.sock", p.count.Add(1)))
 	remove := func() error { return os.Remove(path) }
-	if len(path) > maxSocketPath {
+	if len(path) > httpapi.MaxSocketPath {
 		var dir string
 		if dir, err = os.MkdirTemp("", "verge-"); err != nil {
 			return "", nil, fault.New(fault.Exhausted, "app.expose", "make a directory for a socket: %w", err)

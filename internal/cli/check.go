@@ -98,8 +98,8 @@ func (c *call) findings(o *order) (*deploy.Findings, error) {
 		return nil, err
 	}
 	version := func(name string) (string, error) {
-		found, err := libraries.Find(name)
-		return found.Version, err
+		found, findErr := libraries.Find(name)
+		return found.Version, findErr
 	}
 	model := o.model()
 	findings := deploy.Check(o.file, model.handle, model.size, device.New(), version)

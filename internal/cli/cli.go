@@ -21,7 +21,7 @@ type IO struct {
 }
 
 // Interrupted is the cause of a context that a signal ended.
-type Interrupted struct{ Signal os.Signal }
+type Interrupted struct{ Signal os.Signal } //nolint:errname // a cause, which nobody returns
 
 // Error implements error.
 func (i Interrupted) Error() string { return "ended by signal: " + i.Signal.String() }

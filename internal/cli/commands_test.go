@@ -138,12 +138,12 @@ func TestAnUnreadableFileIsNamed(t *testing.T) {
 // publicDir is a folder that everybody may look into.
 func publicDir(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "verge-cli-")
+	dir, err := os.MkdirTemp("", "verge-cli-") //nolint:usetesting // t.TempDir is for its owner only
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { os.RemoveAll(dir) })      //nolint:errcheck // in the temporary directory
-	if err := os.Chmod(dir, 0o777); err != nil { //nolint:gosec // that is the point
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o777); err != nil {
 		t.Fatal(err)
 	}
 	return dir

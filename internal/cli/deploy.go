@@ -48,7 +48,7 @@ func (c *call) await(node *client.Client) error {
 		err := node.Live(c)
 		switch {
 		case !errors.Is(err, client.ErrUnreachable):
-			return nil //nolint:nilerr // somebody answers; what is wrong shows when it matters
+			return nil // somebody answers; what is wrong shows when it matters
 		case errors.Is(err, fs.ErrPermission), time.Since(begin) > comingUp:
 			return err
 		}

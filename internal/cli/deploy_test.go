@@ -34,8 +34,6 @@ func deploying(script func(s *stream)) *fakeNode {
 	}
 }
 
-func pointer(x float64) *float64 { return &x }
-
 // gates is a deployment up to its tests.
 func gates(s *stream) {
 	s.phase(0, client.PhasePending)
@@ -44,9 +42,9 @@ func gates(s *stream) {
 	s.phase(0.0004, client.PhasePreparing)
 	s.phase(0.1, client.PhaseLoading)
 	s.phase(1.6, client.PhaseGating)
-	s.send(1.7, client.Event{Type: client.EventProgress, Progress: &client.Progress{Step: "latency", Done: 5, Total: 20, Figure: pointer(0.251), Unit: "ms"}})
+	s.send(1.7, client.Event{Type: client.EventProgress, Progress: &client.Progress{Step: "latency", Done: 5, Total: 20, Figure: new(0.251), Unit: "ms"}})
 	s.send(1.8, client.Event{Type: client.EventVerdict, Verdict: &client.Verdict{
-		Gate: "latency", Outcome: client.OutcomePass, Figure: pointer(0.2512), Limit: pointer(50), Unit: "ms", Samples: 20, How: "p95 of 20 runs after 5",
+		Gate: "latency", Outcome: client.OutcomePass, Figure: new(0.2512), Limit: new(50.0), Unit: "ms", Samples: 20, How: "p95 of 20 runs after 5",
 	}})
 	s.phase(2, client.PhaseTesting)
 	s.send(2.1, client.Event{Type: client.EventVerdict, Verdict: &client.Verdict{
@@ -57,7 +55,7 @@ func gates(s *stream) {
 func committed(s *stream) {
 	gates(s)
 	s.send(3, client.Event{Type: client.EventVerdict, Verdict: &client.Verdict{
-		Gate: "load", Outcome: client.OutcomePass, Figure: pointer(1), Limit: pointer(0.95), Unit: "ratio", Samples: 200, How: "10 clients x 20 requests",
+		Gate: "load", Outcome: client.OutcomePass, Figure: new(1.0), Limit: new(0.95), Unit: "ratio", Samples: 200, How: "10 clients x 20 requests",
 	}})
 	s.phase(70.5, client.PhaseActivating)
 	s.phase(70.503, client.PhaseCommitted)
@@ -246,7 +244,7 @@ Hint: Look at both.
 func TestAReaderThatHasGoneIsNoError(t *testing.T) {
 	n := deploying(committed).start(t)
 	r, w := io.Pipe()
-	r.Close() //nolint:errcheck,gosec // that is the test
+	r.Close() // that is the test
 	if got := vergeWith(t.Context(), t, cli.IO{Out: w}, "deploy", spec(t), "--node", n.address); got.status != 0 {
 		t.Errorf("status = %d: %s", got.status, got.err)
 	}

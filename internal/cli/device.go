@@ -28,7 +28,7 @@ func (d *deviceCommand) Run(c *call) error {
 		return c.printJSON(json.RawMessage(text))
 	}
 	var facts client.Device
-	if err := json.Unmarshal(text, &facts); err != nil {
+	if err = json.Unmarshal(text, &facts); err != nil {
 		return fault.New(fault.Internal, "cli.device", "%w", err)
 	}
 	runtimes, err := c.libraries()

@@ -199,7 +199,7 @@ func TestThePageOfTheDeploymentFileIsItsSchema(t *testing.T) {
 		t.Fatal("docs/deployment-file.md has no table of keys")
 	}
 	if *update {
-		if err := os.WriteFile(path, []byte(before+begin+rows.String()+end+after), 0o644); err != nil { //nolint:gosec // a page for everybody
+		if err := os.WriteFile(path, []byte(before+begin+rows.String()+end+after), 0o644); err != nil {
 			t.Fatal(err)
 		}
 		return

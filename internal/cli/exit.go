@@ -42,7 +42,7 @@ func statusOf(err error) int {
 	case errors.Is(err, client.ErrUnreachable):
 		return exitUnreachable
 	}
-	switch kindOf(err) { //nolint:exhaustive // all others have failed
+	switch kindOf(err) { // all others have failed
 	case fault.Deadline, fault.Canceled:
 		return exitTimeout
 	default:
@@ -52,8 +52,7 @@ func statusOf(err error) int {
 
 // canceled is the end of something that was canceled, by a signal or by others.
 func (c *call) canceled() said {
-	var interrupted Interrupted
-	if errors.As(context.Cause(c.Context), &interrupted) {
+	if interrupted, ok := errors.AsType[Interrupted](context.Cause(c.Context)); ok {
 		return said{statusOf(interrupted)}
 	}
 	return said{exitTimeout}
@@ -61,8 +60,7 @@ func (c *call) canceled() said {
 
 // kindOf is the kind of an error of this program or of a node.
 func kindOf(err error) fault.Kind {
-	var e *client.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*client.Error](err); ok {
 		kind, _ := fault.ParseKind(e.Kind)
 		return kind
 	}
@@ -76,8 +74,7 @@ func about(path string, err error) error {
 
 // explain tells a person what went wrong, and what to do.
 func (c *call) explain(err error) {
-	var outcome said
-	if errors.As(err, &outcome) {
+	if _, ok := errors.AsType[said](err); ok {
 		return
 	}
 	message, hint, problems := describe(err)
@@ -108,8 +105,7 @@ func writeAdvice(w io.Writer, problems []client.Problem, hint string) {
 
 // describe is an error for people.
 func describe(err error) (message, hint string, problems []client.Problem) {
-	var e *client.Error
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*client.Error](err); ok {
 		return e.Message, e.Hint, e.Problems
 	}
 	return fault.Message(err), fault.HintOf(err), clientProblems(problemsOf(err))

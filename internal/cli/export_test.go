@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/alecthomas/kong"
@@ -27,7 +28,7 @@ func Grammar() (map[string][]string, error) {
 			}
 		}
 		for _, child := range n.Children {
-			walk(append(words[:len(words):len(words)], child.Name), child)
+			walk(append(slices.Clip(words), child.Name), child)
 		}
 	}
 	walk(nil, parser.Model.Node)

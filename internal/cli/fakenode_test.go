@@ -93,11 +93,11 @@ func (s *stream) phase(seconds float64, p client.Phase) {
 // start opens the socket, until the test ends.
 func (n *fakeNode) start(t *testing.T) *fakeNode {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "verge-cli-") // t.TempDir may be too long for a socket
+	dir, err := os.MkdirTemp("", "verge-cli-") //nolint:usetesting // t.TempDir may be too long for a socket
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { os.RemoveAll(dir) }) //nolint:errcheck // in the temporary directory
+	t.Cleanup(func() { os.RemoveAll(dir) })
 	path := filepath.Join(dir, "s")
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "unix", path)
 	if err != nil {
@@ -105,7 +105,7 @@ func (n *fakeNode) start(t *testing.T) *fakeNode {
 	}
 	n.address, n.artifacts, n.canceled = "unix:"+path, map[string][]byte{}, make(chan struct{})
 	server := httptest.NewUnstartedServer(n.routes())
-	server.Listener.Close() //nolint:errcheck,gosec // replaced
+	server.Listener.Close() // replaced
 	server.Listener = listener
 	server.Start()
 	t.Cleanup(server.Close)
@@ -155,7 +155,7 @@ func (n *fakeNode) routes() http.Handler {
 func answer(w http.ResponseWriter, status int, body any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	json.NewEncoder(w).Encode(body) //nolint:errcheck,gosec // the client sees it
+	json.NewEncoder(w).Encode(body) // the client sees it
 }
 
 func (n *fakeNode) headArtifact(w http.ResponseWriter, r *http.Request) {
@@ -194,8 +194,8 @@ func (n *fakeNode) events(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	encoder := json.NewEncoder(w)
 	s := &stream{fakeNode: n, gone: r.Context().Done(), from: from, write: func(e client.Event) {
-		encoder.Encode(e)                     //nolint:errcheck,gosec // the client has gone
-		http.NewResponseController(w).Flush() //nolint:errcheck,gosec // the client has gone
+		encoder.Encode(e)                     // the client has gone
+		http.NewResponseController(w).Flush() // the client has gone
 	}}
 	n.script(s)
 }
@@ -226,5 +226,5 @@ func (n *fakeNode) infer(w http.ResponseWriter, r *http.Request) {
 	if n.blob != nil {
 		w.Header().Set("Inference-Header-Content-Length", strconv.Itoa(len(header)))
 	}
-	w.Write(append(header, n.blob...)) //nolint:errcheck,gosec // the client sees it
+	w.Write(append(header, n.blob...)) // the client sees it
 }

@@ -50,14 +50,13 @@ func readFile(path string, limit int64) ([]byte, error) {
 
 // pathError gives an error of the file system its kind and a hint.
 func pathError(op, path string, err error) error {
-	var cause *fs.PathError
-	if errors.As(err, &cause) {
+	if cause, ok := errors.AsType[*fs.PathError](err); ok {
 		err = cause.Err
 	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		e := fault.New(fault.NotFound, op, "no such file").On(path).WithHint("Check the path.")
-		if dir, err := os.Getwd(); err == nil && !filepath.IsAbs(path) {
+		if dir, wdErr := os.Getwd(); wdErr == nil && !filepath.IsAbs(path) {
 			return e.WithHint("Paths on the command line count from here (%s), those in a deployment file from its folder.", dir)
 		}
 		return e

@@ -117,7 +117,7 @@ func (f *follower) outcome(end *client.Event) error {
 		}
 	}
 	f.view.end(end, serves)
-	switch end.Phase { //nolint:exhaustive // an end has a final phase; all others have failed
+	switch end.Phase { // an end has a final phase; all others have failed
 	case client.PhaseCommitted:
 		return nil
 	case client.PhaseRolledBack:

@@ -32,6 +32,7 @@ func npy(shape string, values ...float32) []byte {
 
 // digits is a node that serves the demo model, as far as a client can tell.
 func digits(t *testing.T) *fakeNode {
+	t.Helper()
 	return (&fakeNode{
 		status: client.Status{Models: []client.ModelStatus{{
 			Model: "digits", Version: 1, Labels: []string{"zero", "one", "two"},
@@ -44,6 +45,7 @@ func digits(t *testing.T) *fakeNode {
 
 // adder is a node whose model has two inputs.
 func adder(t *testing.T) *fakeNode {
+	t.Helper()
 	return (&fakeNode{
 		inputs: []client.TensorMetadata{
 			{Name: "x", Datatype: "FP32", Shape: []int64{-1}}, {Name: "y", Datatype: "FP32", Shape: []int64{-1}},

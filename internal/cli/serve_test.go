@@ -20,6 +20,7 @@ import (
 
 // stage is the directory and the flags of a node.
 func stage(t *testing.T) (dir string, flags []string) {
+	t.Helper()
 	dir = publicDir(t)
 	return dir, []string{"--state-dir", filepath.Join(dir, "state"), "--unix-socket", filepath.Join(dir, "s"), "--http-address=", "--runtime-dir", t.TempDir()}
 }
@@ -35,7 +36,7 @@ func serve(t *testing.T, socket string, flags []string) (stop func(os.Signal) re
 	defer deadline.Stop()
 	for {
 		if conn, err := (&net.Dialer{}).DialContext(t.Context(), "unix", socket); err == nil {
-			conn.Close() //nolint:errcheck,gosec // it was only to see
+			conn.Close() // it was only to see
 			break
 		}
 		select {
@@ -91,7 +92,7 @@ func TestWhatASecondNodeNeedsMustBeFree(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer listener.Close() //nolint:errcheck // of the test
+	defer listener.Close()
 	_, free := stage(t)
 	r = verge(t, append(append([]string{"serve"}, free...), "--http-address", listener.Addr().String())...)
 	if r.status != 1 || !strings.Contains(r.err, "verge: ") || !strings.Contains(r.err, listener.Addr().String()) || !strings.Contains(r.err, "\nHint: ") {
@@ -113,7 +114,7 @@ func TestAStaleSocketIsReplaced(t *testing.T) {
 		t.Fatal(err)
 	}
 	listener.SetUnlinkOnClose(false)
-	listener.Close() //nolint:errcheck,gosec // what a killed node leaves
+	listener.Close() // what a killed node leaves
 	if r := serve(t, path, flags)(os.Interrupt); r.status != 0 {
 		t.Errorf("%s", r.transcript())
 	}
@@ -139,6 +140,7 @@ func TestARunThatCannotDeployEndsTheNode(t *testing.T) {
 
 // withLibrary is stage with the real ONNX Runtime, where there is one.
 func withLibrary(t *testing.T) (dir string, flags []string) {
+	t.Helper()
 	nodetest.Require(t)
 	dir, flags = stage(t)
 	return dir, append(flags, "--runtime-dir", os.Getenv("VERGE_RUNTIME_DIR"))

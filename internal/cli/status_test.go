@@ -150,6 +150,7 @@ func TestExitStatusSaysWhatKindOfFailureItWas(t *testing.T) {
 
 // interruptible returns a context, and what ends it as Ctrl-C does.
 func interruptible(t *testing.T) (ctx context.Context, interrupt func()) {
+	t.Helper()
 	ctx, cancel := context.WithCancelCause(t.Context())
 	return ctx, func() { cancel(cli.Interrupted{Signal: os.Interrupt}) }
 }

@@ -30,7 +30,7 @@ func newScreen(t *testing.T) *screen {
 	if err != nil {
 		t.Skip("no pseudo-terminals here:", err)
 	}
-	fd := int(master.Fd()) //nolint:gosec // a small number
+	fd := int(master.Fd())
 	number, err := unix.IoctlGetInt(fd, unix.TIOCGPTN)
 	if err == nil {
 		err = unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0)
@@ -52,7 +52,7 @@ func newScreen(t *testing.T) *screen {
 			n, err := master.Read(buffer)
 			s.add(string(buffer[:n]))
 			if err != nil { // EIO: the other side is closed
-				master.Close() //nolint:errcheck,gosec // only read
+				master.Close() // only read
 				return
 			}
 		}
@@ -83,7 +83,7 @@ func (s *screen) sees(text string) <-chan struct{} {
 
 // close returns all that was written.
 func (s *screen) close() string {
-	s.terminal.Close() //nolint:errcheck,gosec // everything was written
+	s.terminal.Close() // everything was written
 	s.done.Wait()
 	return s.written.String()
 }
@@ -112,7 +112,7 @@ func TestOnATerminalThePhaseThatGoesOnMoves(t *testing.T) {
 			n := deploying(func(events *stream) {
 				events.phase(0, client.PhaseLoading)
 				events.phase(1.5, client.PhaseGating)
-				events.send(1.7, client.Event{Type: client.EventProgress, Progress: &client.Progress{Step: "latency", Done: 5, Total: 20, Figure: pointer(0.251), Unit: "ms"}})
+				events.send(1.7, client.Event{Type: client.EventProgress, Progress: &client.Progress{Step: "latency", Done: 5, Total: 20, Figure: new(0.251), Unit: "ms"}})
 				if name != "a dumb terminal" {
 					events.await(seen)
 				}

@@ -7,11 +7,9 @@ import (
 	"strings"
 	"time"
 
+	"verge/internal/api/httpapi"
 	"verge/internal/fault"
 )
-
-// maxSocketPath is what the kernel takes as the path of a Unix socket, in bytes.
-const maxSocketPath = 107
 
 // Validate returns every problem at once as fault.Problems, each with its key
 // path, the value and what is allowed, or nil.
@@ -44,10 +42,10 @@ func (c Config) checkAddresses(ps *fault.Problems) {
 	if problem := checkLoopback(c.HTTPAddress); problem != nil {
 		*ps = append(*ps, *problem)
 	}
-	if n := len(c.UnixSocket); n > maxSocketPath {
+	if n := len(c.UnixSocket); n > httpapi.MaxSocketPath {
 		*ps = append(*ps, fault.Problem{
 			Path:    "unix_socket",
-			Message: "is " + strconv.Quote(c.UnixSocket) + ", which has " + strconv.Itoa(n) + " bytes; a socket's path has at most " + strconv.Itoa(maxSocketPath),
+			Message: "is " + strconv.Quote(c.UnixSocket) + ", which has " + strconv.Itoa(n) + " bytes; a socket's path has at most " + strconv.Itoa(httpapi.MaxSocketPath),
 			Hint:    "Set unix_socket to a shorter path.",
 		})
 	}

@@ -109,7 +109,8 @@ func freeBytes(root *os.Root) (int64, error) {
 	if err := unix.Fstatfs(int(dir.Fd()), &st); err != nil {
 		return 0, fmt.Errorf("statfs: %w", err)
 	}
-	return int64(st.Bavail) * st.Bsize, nil //nolint:gosec // a disk of 2^63 bytes does not exist
+	size := int64(st.Bsize)             //nolint:unconvert // an int32 on processors of 32 bits
+	return int64(st.Bavail) * size, nil //nolint:gosec // a disk of 2^63 bytes does not exist
 }
 
 // openRegular opens a file that is one, and returns its size.

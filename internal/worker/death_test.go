@@ -91,7 +91,7 @@ func TestAWorkerThatIsKilledIsReplacedWhateverItDoes(t *testing.T) {
 		_, err := c.ask(context.WithoutCancel(t.Context()), "!wait")
 		wantError(t, err, fault.Internal, "the worker died while it ran this request: signal: killed (out of memory?)", "")
 	})
-	syscall.Kill(pid, syscall.SIGSTOP) // so that the run is sent and not answered
+	freeze(t, pid) // so that the run is sent and not answered
 	timer := time.AfterFunc(50*time.Millisecond, func() { syscall.Kill(pid, syscall.SIGKILL) })
 	defer timer.Stop()
 	wg.Wait()
@@ -103,7 +103,7 @@ func TestAWorkerThatHangsIsReplaced(t *testing.T) {
 	cfg.PingTimeout, cfg.StopGrace = time.Second, 50*time.Millisecond
 	s := serve(t, cfg, inference.Options{})
 	c, pid := connect(t, s), s.Process()
-	syscall.Kill(pid, syscall.SIGSTOP)
+	freeze(t, pid)
 	ctx, cancel := context.WithTimeout(t.Context(), hold)
 	defer cancel()
 	_, err := c.ask(ctx, "x")
@@ -230,7 +230,7 @@ func TestCloseEndsAWorkerThatDoesNotStop(t *testing.T) {
 	cfg.StopGrace, cfg.PingTimeout = 50*time.Millisecond, time.Hour
 	s := serve(t, cfg, inference.Options{})
 	pid := s.Process()
-	syscall.Kill(pid, syscall.SIGSTOP)
+	freeze(t, pid)
 	s.Close()
 	if err := syscall.Kill(pid, 0); !errors.Is(err, syscall.ESRCH) {
 		t.Errorf("process %d is there after Close (%v)", pid, err)
@@ -369,12 +369,33 @@ func TestAWorkerDiesWithItsNodeEvenWhenItIsStopped(t *testing.T) {
 			t.Fatal(err)
 		}
 		if stopped {
-			syscall.Kill(pid, syscall.SIGSTOP)
+			freeze(t, pid)
 		}
 		cmd.Process.Kill()
 		cmd.Wait()
 		until(t, "the worker is gone", func() bool { return !alive(pid) })
 	}
+}
+
+// freeze stops a process, and returns when none of its threads runs any more.
+func freeze(tb testing.TB, pid int) {
+	tb.Helper()
+	syscall.Kill(pid, syscall.SIGSTOP)
+	until(tb, "stopped", func() bool {
+		threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+		for _, thread := range threads {
+			if text, err := os.ReadFile(thread); err != nil || !strings.HasPrefix(state(text), "T") {
+				return false
+			}
+		}
+		return len(threads) > 0
+	})
+}
+
+// state is the state of a process or thread, and what follows it, of its stat file.
+func state(stat []byte) string {
+	_, rest, _ := strings.Cut(string(stat), ") ")
+	return rest
 }
 
 // alive reports whether a process runs: one that nobody has waited for does not.
@@ -383,6 +404,5 @@ func alive(pid int) bool {
 	if err != nil {
 		return false
 	}
-	_, state, _ := strings.Cut(string(text), ") ")
-	return !strings.HasPrefix(state, "Z")
+	return !strings.HasPrefix(state(text), "Z")
 }

@@ -74,15 +74,15 @@ func TestAFileThatCannotBeReadIsToldBeforeANodeIsAsked(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p, args := p.in(t), test.args
+			in, args := p.in(t), test.args
 			if args == nil {
-				p.write("x.json", []byte(test.file))
+				in.write("x.json", []byte(test.file))
 				args = []string{"x.json"}
 			}
 			want := outcome{Status: 1, Errors: "verge: " + strings.Join(test.want, "\n") + "\n"}
-			p.expect(want, append([]string{"deploy"}, args...)...)
-			p.expect(want, append([]string{"run"}, args...)...)
-			p.expect(want, append([]string{"check"}, args...)...)
+			in.expect(want, append([]string{"deploy"}, args...)...)
+			in.expect(want, append([]string{"run"}, args...)...)
+			in.expect(want, append([]string{"check"}, args...)...)
 		})
 	}
 	if _, err := os.Lstat(p.path("state")); !os.IsNotExist(err) {
@@ -155,10 +155,10 @@ func TestAModelThatCannotBeServedIsRefusedInChecking(t *testing.T) {
 			if name == "more memory than is free" || strings.HasPrefix(name, "a package") {
 				nodetest.Require(t) // else that is told instead
 			}
-			p := p.in(t)
-			p.write("x.json", []byte(test.file))
-			p.write("m", test.model)
-			p.expectFailed(test.want...)
+			in := p.in(t)
+			in.write("x.json", []byte(test.file))
+			in.write("m", test.model)
+			in.expectFailed(test.want...)
 		})
 	}
 	for size := 16; size < len(whole); size += len(whole) / 8 {

@@ -43,8 +43,8 @@ func TestASignalCancelsADeploymentInEveryPhaseBeforeTheSwitch(t *testing.T) {
 	for _, phase := range order {
 		for signal, status := range signals {
 			t.Run(string(phase)+" "+signal.String(), func(t *testing.T) {
-				p := p.in(t)
-				f := p.follow("deploy", "slow.json")
+				in := p.in(t)
+				f := in.follow("deploy", "slow.json")
 				f.reach(phase)
 				f.signal(signal)
 				got := f.end()
@@ -59,7 +59,7 @@ func TestASignalCancelsADeploymentInEveryPhaseBeforeTheSwitch(t *testing.T) {
 				if err != nil || d.Phase != client.PhaseCanceled || d.Serves != "digits@1" {
 					t.Errorf("deployment %+v (%v), want canceled while digits@1 serves", d, err)
 				}
-				p.only(n.cmd.Process.Pid, before.Worker.PID)
+				in.only(n.cmd.Process.Pid, before.Worker.PID)
 				if got, err := ask(t.Context(), n.Client, "digits", 3); err != nil || !slices.Equal(got, answer) {
 					t.Errorf("the version that served answers %v (%v), want %v", got, err, answer)
 				}

@@ -20,8 +20,11 @@ func TestWithoutANodeEveryCommandSaysHowToStartOne(t *testing.T) {
 	want := refused("verge: no node answers at unix:DIR/s (no such file or directory): is `verge serve` running?", "Hint: Start one: verge serve")
 	want.Status = 4
 	for _, args := range [][]string{
-		{"status"}, {"status", "digits"},
-		{"deploy", "deployment.json"}, {"predict", "digits", "07.png"}, {"undeploy", "digits"},
+		{"status"},
+		{"status", "digits"},
+		{"deploy", "deployment.json"},
+		{"predict", "digits", "07.png"},
+		{"undeploy", "digits"},
 	} {
 		p.expect(want, args...)
 	}

@@ -45,8 +45,14 @@ func TestFromDeployToUndeployOnPlainLines(t *testing.T) {
 	n := p.serve("--set", "health.interval=1h", "--set", "health.retry=1h") // the load of the processors stays unknown
 	var transcript strings.Builder
 	for _, args := range [][]string{
-		{"status"}, {"deploy", "deployment.json"}, {"predict", "digits", "07.png"}, {"status", "digits"},
-		{"undeploy", "digits"}, {"undeploy", "digits"}, {"predict", "digits", "07.png"}, {"status"},
+		{"status"},
+		{"deploy", "deployment.json"},
+		{"predict", "digits", "07.png"},
+		{"status", "digits"},
+		{"undeploy", "digits"},
+		{"undeploy", "digits"},
+		{"predict", "digits", "07.png"},
+		{"status"},
 	} {
 		if len(args) > 1 && args[0] == "status" {
 			n.checked(args[1])
@@ -189,7 +195,7 @@ func onTerminal(t *testing.T, cmd *exec.Cmd) string {
 	}
 	defer master.Close()
 	fd := int(master.Fd())
-	if err := unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0); err != nil {
+	if err = unix.IoctlSetPointerInt(fd, unix.TIOCSPTLCK, 0); err != nil {
 		t.Fatal(err)
 	}
 	number, err := unix.IoctlGetInt(fd, unix.TIOCGPTN)

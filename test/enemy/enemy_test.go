@@ -155,7 +155,7 @@ func message(tb testing.TB, body string) string {
 // live fails the test unless the node answers at once that it lives.
 func live(tb testing.TB, node *nodetest.Node) {
 	tb.Helper()
-	resp, err := http.Get(node.HTTP + "/v2/health/live") //nolint:noctx // it waits as long as the test
+	resp, err := http.Get(node.HTTP + "/v2/health/live")
 	if err != nil {
 		tb.Fatal(err)
 	}

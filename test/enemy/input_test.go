@@ -37,7 +37,7 @@ func deflated(text string) string {
 }
 
 // secret is what no answer shows: paths, addresses, traces.
-var secret = regexp.MustCompile(`/(work|tmp|root|home|usr)|0x[0-9a-f]{6}|goroutine|\.(go|cc|so)\b|127\.0\.0\.1`) //nolint:gochecknoglobals // a constant
+var secret = regexp.MustCompile(`/(work|tmp|root|home|usr)|0x[0-9a-f]{6}|goroutine|\.(go|cc|so)\b|127\.0\.0\.1`)
 
 func TestBadInputLeavesTheNodeAsItWas(t *testing.T) {
 	nodetest.Require(t)
@@ -186,7 +186,7 @@ func TestClientsThatBreakOffLeaveNothingBehind(t *testing.T) {
 		t.Fatalf("answer %q", body)
 	}
 	before := descriptors(t)
-	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // repeatable on purpose
+	random := rand.New(rand.NewPCG(1, 2))
 	whole := post("plain", input("FP32", "[1,4]", "[1,2,3,4]"))
 	for n := range 300 {
 		conn := dial(t, node)

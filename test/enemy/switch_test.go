@@ -31,6 +31,7 @@ type watchers struct {
 
 // watch starts clients; offset says what the model of the version that serves adds.
 func watch(t *testing.T, node *nodetest.Node, model string, clients int, offset map[string]float32) *watchers {
+	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
 	w := &watchers{stop: stop, failed: map[string]int{}, offset: offset}
 	for c := range clients {

@@ -14,9 +14,9 @@ import (
 
 const opListen = "httpapi.listen"
 
-// maxSocketPath is how long the path of a Unix socket may be (sun_path of
+// MaxSocketPath is how long the path of a Unix socket may be (sun_path of
 // unix(7), less its final NUL).
-const maxSocketPath = 107
+const MaxSocketPath = 107
 
 // ListenTCP listens at host:port. It fails with fault.Conflict where the port is
 // taken, and with fault.Invalid for an address that is none of this machine's.
@@ -40,8 +40,8 @@ func ListenTCP(address string) (net.Listener, error) {
 // fault.Invalid for a path that is too long or that is something else.
 func ListenUnix(path string, mode fs.FileMode) (net.Listener, error) {
 	const hint = "Choose another path: --unix-socket PATH."
-	if len(path) > maxSocketPath {
-		return nil, fault.New(fault.Invalid, opListen, "the path of the Unix socket has %d bytes, at most %d are possible: %s", len(path), maxSocketPath, path).WithHint(hint)
+	if len(path) > MaxSocketPath {
+		return nil, fault.New(fault.Invalid, opListen, "the path of the Unix socket has %d bytes, at most %d are possible: %s", len(path), MaxSocketPath, path).WithHint(hint)
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil { //nolint:gosec // the socket's own mode says who may use it
 		return nil, fault.New(fault.Denied, opListen, "make the folder of the Unix socket: %w", err).WithHint(hint)
