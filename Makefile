@@ -9,7 +9,7 @@ RUNTIMES  ?= $(CURDIR)/.runtimes
 FUZZTIME  ?= 5s
 
 # Packages whose goroutines share something.
-RACE := ./internal/api/... ./internal/app ./internal/artifact ./internal/deploy ./internal/gate ./internal/health \
+RACE := ./client ./internal/api/... ./internal/app ./internal/artifact ./internal/deploy ./internal/gate ./internal/health \
 	./internal/monitor ./internal/runtimeinstall ./internal/runtimes/... ./internal/serve ./internal/worker ./test/...
 
 # Shipped binaries are built without cgo. Tests run both ways: purego takes
@@ -64,14 +64,11 @@ arm64: build ## the contract suite and one deployment as linux/arm64, under emul
 	test/arm64/test.sh
 
 .PHONY: lint
-lint: ## gofmt, vet, tidy; golangci-lint, pinned in tools/go.mod, is `make golangci`
+lint: ## gofmt, vet, tidy, and the linters of .golangci.yml, pinned in tools/go.mod
 	@out=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); test -z "$$out" || { echo "not gofmt-ed: $$out"; exit 1; }
 	$(GO) vet ./...
 	GOOS=linux GOARCH=arm64 $(GO) vet ./...
 	$(GO) mod tidy -diff
-
-.PHONY: golangci
-golangci: ## the linters of .golangci.yml, pinned in tools/go.mod
 	$(GO) tool -modfile=tools/go.mod golangci-lint run ./...
 
 .PHONY: fmt

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -17,12 +18,16 @@ var digest = "sha256:" + strings.Repeat("ab", 32)
 // store takes one artifact as a node does, and can break an upload.
 type store struct {
 	size int
-	cut  int // bytes after which the next upload is cut; 0 for none
+
+	mu   sync.Mutex // guards what follows: the connection of an upload that was cut ends beside the next one
+	cut  int        // bytes after which the next upload is cut; 0 for none
 	held []byte
 	puts []string // Content-Range of each
 }
 
 func (s *store) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	w.Header().Set("Upload-Offset", fmt.Sprint(len(s.held)))
 	switch {
 	case r.Method == http.MethodHead && len(s.held) < s.size:
