@@ -19,6 +19,7 @@ import (
 	"verge/internal/config"
 	"verge/internal/deploy"
 	"verge/internal/device"
+	"verge/internal/fault"
 	"verge/internal/health"
 	"verge/internal/serve"
 	"verge/internal/worker"
@@ -74,7 +75,7 @@ func Start(cfg config.Config, workerCommand []string, log *slog.Logger) (_ *Node
 	n := &Node{cfg: cfg, log: log, now: time.Now, started: time.Now()}
 	defer func() {
 		if err != nil {
-			err = first(err, n.close(context.Background()))
+			err = fault.Join(err, n.close(context.Background()))
 		}
 	}()
 	if n.lock, err = lockState(cfg.StateDir, n.started); err != nil {
@@ -115,8 +116,8 @@ func Start(cfg config.Config, workerCommand []string, log *slog.Logger) (_ *Node
 // listen opens the doors, before anything answers at them.
 func (n *Node) listen() error {
 	node := manage.Node{Artifacts: n.artifacts, Deployments: n.manager, Reports: n}
-	management := manage.New(manage.Config{SpecBytes: n.cfg.Limits.SpecBytes, PageSize: n.cfg.Limits.PageSize}, node, n.log)
-	inference := httpapi.New(httpConfig(n.cfg), n.server, n.log)
+	management := manage.New(n.cfg.Limits.Management, node, n.log)
+	inference := httpapi.New(n.cfg.Limits.HTTP, n.server, n.log)
 	const socketMode = 0o660
 	unix, err := httpapi.ListenUnix(n.cfg.UnixSocket, socketMode)
 	if err != nil {
@@ -135,7 +136,7 @@ func (n *Node) listen() error {
 }
 
 func (n *Node) door(l net.Listener, handler http.Handler) *listener {
-	return &listener{Listener: l, server: httpapi.NewServer(httpConfig(n.cfg), handler, n.log)}
+	return &listener{Listener: l, server: httpapi.NewServer(n.cfg.Limits.HTTP, handler, n.log)}
 }
 
 // both serves two APIs at one door.
@@ -236,12 +237,4 @@ func (n *Node) close(ctx context.Context) error {
 		errs = append(errs, n.lock.Close())
 	}
 	return errors.Join(errs...)
-}
-
-// first returns err where nothing else went wrong: fault.Message then reads it.
-func first(err, other error) error {
-	if other == nil {
-		return err
-	}
-	return errors.Join(err, other)
 }

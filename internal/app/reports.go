@@ -33,16 +33,17 @@ func convert[T any](value any) T {
 
 // Status implements manage.Reports.
 func (n *Node) Status() client.Status {
-	now := n.now()
+	now, resources := n.now(), n.resources()
 	return client.Status{
 		Node:   client.NodeStatus{Version: version.Version, PID: os.Getpid(), Started: n.started, UptimeSeconds: now.Sub(n.started).Seconds()},
-		Models: n.Models(), SystemResources: n.resources(), HealthStatus: n.Health(),
+		Models: n.modelsWith(resources), SystemResources: resources, HealthStatus: n.Health(),
 	}
 }
 
 // Models implements manage.Reports.
-func (n *Node) Models() []client.ModelStatus {
-	resources := n.resources()
+func (n *Node) Models() []client.ModelStatus { return n.modelsWith(n.resources()) }
+
+func (n *Node) modelsWith(resources client.SystemResources) []client.ModelStatus {
 	all := []client.ModelStatus{}
 	for _, s := range n.manager.Serving() {
 		all = append(all, n.modelStatus(s, resources))
@@ -59,14 +60,17 @@ func (n *Node) Models() []client.ModelStatus {
 
 // Model implements manage.Reports.
 func (n *Node) Model(name string) (client.ModelStatus, error) {
-	for _, m := range n.Models() {
-		if m.Model != name {
-			continue
+	for _, s := range n.manager.Serving() {
+		if s.Model == name {
+			m := n.modelStatus(s, n.resources())
+			m.Labels = s.Labels
+			return m, nil
 		}
-		if v, err := n.server.Resolve(name, ""); err == nil {
-			m.Labels = v.Labels()
+	}
+	for _, e := range n.server.Models() {
+		if e.Version == nil && e.Model == name {
+			return n.announced(e, n.resources()), nil
 		}
-		return m, nil
 	}
 	return client.ModelStatus{}, fault.New(fault.NotFound, "app.model", "model %q is not deployed", name).
 		WithHint("verge status lists the models that are.")

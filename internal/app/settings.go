@@ -7,32 +7,20 @@ import (
 	"strconv"
 
 	"verge/internal/api/httpapi"
-	"verge/internal/config"
 	"verge/internal/deploy"
 	"verge/internal/monitor"
 )
-
-// httpConfig is what the listeners need of the settings.
-func httpConfig(cfg config.Config) httpapi.Config {
-	h := cfg.Limits.HTTP
-	return httpapi.Config{
-		Requests: cfg.Limits.Requests, MaxConnections: h.MaxConnections, HeaderBytes: h.HeaderBytes,
-		ReadHeaderTimeout: h.ReadHeaderTimeout, BodyTimeout: h.BodyTimeout, BodyMinRate: h.BodyMinRate,
-		WriteTimeout: h.WriteTimeout, IdleTimeout: h.IdleTimeout,
-	}
-}
 
 // deployHost is the node as deployments see it.
 func (n *Node) deployHost(temporary string) deploy.Host {
 	private := &privateRoutes{
 		dir:   temporary,
-		serve: func(h http.Handler) *httpapi.Server { return httpapi.NewServer(httpConfig(n.cfg), h, n.log) },
-		route: func(m httpapi.Models) http.Handler { return httpapi.New(httpConfig(n.cfg), m, n.log) },
+		serve: func(h http.Handler) *httpapi.Server { return httpapi.NewServer(n.cfg.Limits.HTTP, h, n.log) },
+		route: func(m httpapi.Models) http.Handler { return httpapi.New(n.cfg.Limits.HTTP, m, n.log) },
 	}
-	facts := n.machine.Facts(n.cfg.StateDir)
-	name := facts.Board
+	name := n.machine.Board()
 	if name == "" {
-		name = facts.CPU.Model
+		name = n.machine.CPU().Model
 	}
 	return deploy.Host{
 		StatePath: filepath.Join(n.cfg.StateDir, "state.db"), Device: name,

@@ -80,7 +80,7 @@ func (s *Store) open(op, digest string) (*os.File, int64, error) {
 		err = fault.New(fault.Corrupt, op, "its file has %d bytes, want %d", info.Size(), size).On("artifact " + digest).WithHint("Deploy the model again.")
 	}
 	if err != nil {
-		return nil, 0, join(err, file.Close())
+		return nil, 0, fault.Join(err, file.Close())
 	}
 	return file, size, nil
 }

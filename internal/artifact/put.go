@@ -78,7 +78,7 @@ func (s *Store) Put(ctx context.Context, digest string, r io.Reader, offset, tot
 	}
 	s.partials[digest] = received
 	if kind := fault.KindOf(err); kind == fault.Corrupt || kind == fault.Exhausted || received == 0 {
-		return join(err, s.dropPartial(digest))
+		return fault.Join(err, s.dropPartial(digest))
 	}
 	return err
 }

@@ -51,7 +51,7 @@ func Open(dir string, budget int64) (*Store, error) {
 		sizes: map[string]int64{}, partials: map[string]int64{}, uploads: map[string]*uploader{},
 	}
 	if err := s.prepare(); err != nil {
-		return nil, join(diskError("artifact.open", err), root.Close())
+		return nil, fault.Join(diskError("artifact.open", err), root.Close())
 	}
 	return s, nil
 }
@@ -208,18 +208,6 @@ func partialName(digest string) string { return path.Join(partialDir, digits(dig
 
 func notFound(op, digest string) error {
 	return fault.New(fault.NotFound, op, "it is not in the store").On("artifact " + digest)
-}
-
-// join is errors.Join, but for one error, which stays what it is: fault.Message
-// then reads it.
-func join(first, second error) error {
-	switch {
-	case second == nil:
-		return first
-	case first == nil:
-		return second
-	}
-	return errors.Join(first, second)
 }
 
 // freeBytes is what the file system has left for this user.

@@ -39,7 +39,7 @@ func (c *call) startNode(cfg config.Config, level slog.Leveler) (*app.Node, erro
 
 // stopNode answers what was admitted, and stops.
 func stopNode(node *app.Node, cfg config.Config) error {
-	ctx, cancel := context.WithTimeout(context.Background(), cfg.Limits.HTTP.DrainTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), cfg.Limits.DrainTimeout)
 	defer cancel()
 	return node.Stop(ctx)
 }

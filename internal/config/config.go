@@ -4,9 +4,10 @@ import (
 	"log/slog"
 	"time"
 
+	"verge/internal/api/httpapi"
+	"verge/internal/api/manage"
 	"verge/internal/health"
 	"verge/internal/monitor"
-	"verge/internal/oip"
 	"verge/internal/serve"
 	"verge/internal/worker"
 )
@@ -39,25 +40,12 @@ type Health struct {
 
 // Limits bounds what clients may send and what is kept for them.
 type Limits struct {
-	Requests oip.Limits // of inference requests
-	HTTP     HTTP
+	HTTP       httpapi.Config
+	Management manage.Config
 
-	ArtifactsBytes int64 // that all uploaded files may take on disk
-	Deployments    int   // ended ones that are remembered
-	SpecBytes      int64 // of the body of a deployment request
-	PageSize       int   // entries of a list in one answer
-}
-
-// HTTP bounds connections.
-type HTTP struct {
-	MaxConnections    int           // open at a time, on each listener
-	HeaderBytes       int           // of a request's line and headers
-	ReadHeaderTimeout time.Duration // from a request's first byte to the end of its headers
-	BodyTimeout       time.Duration // without any byte of a body that is awaited
-	BodyMinRate       int           // bytes a second that a body must come at, on average after BodyTimeout
-	WriteTimeout      time.Duration // for the client to take an answer
-	IdleTimeout       time.Duration // between two requests of a connection
-	DrainTimeout      time.Duration // for requests in flight when the node is told to stop
+	DrainTimeout   time.Duration // for requests in flight when the node is told to stop
+	ArtifactsBytes int64         // that all uploaded files may take on disk
+	Deployments    int           // ended ones that are remembered
 }
 
 // Default returns the settings of a node that was told nothing. Paths are left
@@ -68,13 +56,8 @@ func Default() Config {
 		Serve: serve.Default(), Worker: worker.Default(), Monitor: monitor.Default(),
 		Health: Health{Checks: health.Default(), MemoryPercent: 90, DiskPercent: 95, CPUPercent: 95},
 		Limits: Limits{
-			Requests: oip.DefaultLimits(),
-			HTTP: HTTP{
-				MaxConnections: 1024, HeaderBytes: 64 << 10,
-				ReadHeaderTimeout: 5 * time.Second, BodyTimeout: 10 * time.Second, BodyMinRate: 4 << 10,
-				WriteTimeout: 30 * time.Second, IdleTimeout: 2 * time.Minute, DrainTimeout: 30 * time.Second,
-			},
-			ArtifactsBytes: 8 << 30, Deployments: 100, SpecBytes: 2 << 20, PageSize: 100,
+			HTTP: httpapi.Default(), Management: manage.Default(),
+			DrainTimeout: 30 * time.Second, ArtifactsBytes: 8 << 30, Deployments: 100,
 		},
 	}
 }

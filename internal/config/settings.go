@@ -19,7 +19,7 @@ type setting struct {
 // settings is every setting of c, in the order of the file. It is the one place
 // that knows how keys and fields belong together.
 func (c *Config) settings() []setting {
-	h, r := &c.Limits.HTTP, &c.Limits.Requests
+	h, r := &c.Limits.HTTP, &c.Limits.HTTP.Requests
 	return []setting{
 		{"state_dir", &c.StateDir, nil, "Deployments and models. Empty: /var/lib/verge for root, else $XDG_STATE_HOME/verge\nor ~/.local/state/verge."},
 		{"http_address", &c.HTTPAddress, nil, "host:port for inference over TCP, on the loopback interface only. Empty: no TCP."},
@@ -76,11 +76,11 @@ func (c *Config) settings() []setting {
 		{"limits.body_min_rate", &h.BodyMinRate, nil, "Bytes a second that a body must come at, on average after body_timeout. 0: any."},
 		{"limits.write_timeout", &h.WriteTimeout, nil, "For the client to take an answer."},
 		{"limits.idle_timeout", &h.IdleTimeout, nil, "Between two requests of a connection."},
-		{"limits.drain_timeout", &h.DrainTimeout, nil, "For requests in flight when the node is told to stop."},
+		{"limits.drain_timeout", &c.Limits.DrainTimeout, nil, "For requests in flight when the node is told to stop."},
 		{"limits.artifacts_bytes", &c.Limits.ArtifactsBytes, nil, "That all uploaded files may take on disk."},
 		{"limits.deployments", &c.Limits.Deployments, nil, "Ended deployments that are remembered."},
-		{"limits.spec_bytes", &c.Limits.SpecBytes, nil, "Of the body of a deployment request."},
-		{"limits.page_size", &c.Limits.PageSize, nil, "Entries of a list in one answer."},
+		{"limits.spec_bytes", &c.Limits.Management.SpecBytes, nil, "Of the body of a deployment request."},
+		{"limits.page_size", &c.Limits.Management.PageSize, nil, "Entries of a list in one answer."},
 	}
 }
 

@@ -17,7 +17,7 @@ func (c Config) Validate() error {
 	var ps fault.Problems
 	c.checkAddresses(&ps)
 	for _, err := range []error{
-		c.Serve.Validate(), c.Worker.Validate(), c.Monitor.Validate(), c.Health.Checks.Validate(), c.Limits.Requests.Validate(),
+		c.Serve.Validate(), c.Worker.Validate(), c.Monitor.Validate(), c.Health.Checks.Validate(), c.Limits.HTTP.Requests.Validate(),
 	} {
 		addJoined(&ps, err)
 	}
@@ -105,9 +105,9 @@ func (c Config) checkRanges(ps *fault.Problems) {
 	whole("limits.body_min_rate", int64(h.BodyMinRate), 0, 1<<30)
 	span("limits.write_timeout", h.WriteTimeout, 100*time.Millisecond, time.Hour)
 	span("limits.idle_timeout", h.IdleTimeout, time.Second, time.Hour)
-	span("limits.drain_timeout", h.DrainTimeout, 0, time.Hour)
+	span("limits.drain_timeout", l.DrainTimeout, 0, time.Hour)
 	whole("limits.artifacts_bytes", l.ArtifactsBytes, 1<<20, 1<<50)
 	whole("limits.deployments", int64(l.Deployments), 1, 100_000)
-	whole("limits.spec_bytes", l.SpecBytes, 4<<10, 16<<20)
-	whole("limits.page_size", int64(l.PageSize), 1, 10_000)
+	whole("limits.spec_bytes", l.Management.SpecBytes, 4<<10, 16<<20)
+	whole("limits.page_size", int64(l.Management.PageSize), 1, 10_000)
 }

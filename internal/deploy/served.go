@@ -53,17 +53,15 @@ type answer struct {
 const maxAnswer = 256 << 10
 
 // load brings one release into a new session beside whatever serves, warms it
-// up, and registers it as a candidate that only a private route reaches.
-func (m *Manager) load(ctx context.Context, model string, file *deployfile.File, rel *release, threads int) (_ *Served, err error) {
-	s := &Served{Model: model, File: file, Monitor: m.host.Recorder(), release: rel}
+// up, and registers it as a candidate that only a private route reaches. memory
+// holds the model's verified bytes, which it takes over.
+func (m *Manager) load(ctx context.Context, model string, file *deployfile.File, memory *native.Memory, rel *release, threads int) (_ *Served, err error) {
+	s := &Served{Model: model, File: file, Monitor: m.host.Recorder(), release: rel, memory: memory}
 	defer func() {
 		if err != nil {
 			m.release(s)
 		}
 	}()
-	if s.memory, err = m.host.Artifacts.Load(rel.Artifacts["model"]); err != nil {
-		return nil, err
-	}
 	if s.Labels, err = m.labels(rel.Artifacts["labels"]); err != nil {
 		return nil, err
 	}

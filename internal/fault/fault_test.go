@@ -137,3 +137,16 @@ func TestProblemsBeyondAHundredAreNotListed(t *testing.T) {
 		t.Errorf("%d problems, the last is %q", len(ps), last)
 	}
 }
+
+func TestOneErrorStaysWhatItIsWhenJoined(t *testing.T) {
+	one, other := fault.New(fault.NotFound, "a.b", "one"), fault.New(fault.Invalid, "c.d", "other")
+	if err := fault.Join(nil, nil); err != nil {
+		t.Errorf("Join of nothing = %v, want nil", err)
+	}
+	if err := fault.Join(nil, one, nil); fault.Message(err) != "one" || fault.KindOf(err) != fault.NotFound {
+		t.Errorf("Join of one = %q (%v), want one without the name of its operation", fault.Message(err), fault.KindOf(err))
+	}
+	if err := fault.Join(one, other); !errors.Is(err, one) || !errors.Is(err, other) {
+		t.Errorf("Join of two = %v, want both in its tree", err)
+	}
+}

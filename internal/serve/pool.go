@@ -6,6 +6,7 @@ import (
 	"errors"
 	"sync"
 
+	"verge/internal/fault"
 	"verge/internal/inference"
 	"verge/internal/inference/arena"
 )
@@ -18,7 +19,7 @@ type slot struct {
 	memory *arena.Shared
 }
 
-func (s *slot) close() error { return join(s.Close(), s.memory.Close()) }
+func (s *slot) close() error { return fault.Join(s.Close(), s.memory.Close()) }
 
 // pool lends the slots of one version. A slot is made when one is needed and none
 // is free, up to limit; the one given back last is lent first, because its memory

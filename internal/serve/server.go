@@ -2,9 +2,7 @@ package serve
 
 import (
 	"context"
-	"errors"
 	"log/slog"
-	"slices"
 	"sync"
 
 	"verge/internal/fault"
@@ -129,7 +127,7 @@ func (s *Server) Drain(ctx context.Context) error {
 	for _, v := range all {
 		errs = append(errs, v.wait(ctx, "serve.drain"))
 	}
-	return join(errs...)
+	return fault.Join(errs...)
 }
 
 // Close drains the Server and removes every version. ctx bounds the wait, as in
@@ -143,7 +141,7 @@ func (s *Server) Close(ctx context.Context) error {
 	for _, v := range all {
 		errs = append(errs, s.Remove(ctx, v))
 	}
-	return join(errs...)
+	return fault.Join(errs...)
 }
 
 // all returns every version; s.mu is held.
@@ -153,14 +151,4 @@ func (s *Server) all() []*Version {
 		all = append(all, v)
 	}
 	return all
-}
-
-// join is errors.Join, but for one error, which stays what it is: fault.Message
-// then reads it.
-func join(errs ...error) error {
-	errs = slices.DeleteFunc(errs, func(err error) bool { return err == nil })
-	if len(errs) == 1 {
-		return errs[0]
-	}
-	return errors.Join(errs...)
 }

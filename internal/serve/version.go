@@ -178,7 +178,7 @@ func (v *Version) newSlot() (*slot, error) {
 	memory := arena.New(v.String(), v.cfg.InputBytes, v.cfg.OutputBytes)
 	s, err := v.session.NewSlot(memory)
 	if err != nil {
-		return nil, join(err, memory.Close())
+		return nil, fault.Join(err, memory.Close())
 	}
 	return &slot{Slot: s, memory: memory}, nil
 }
@@ -206,5 +206,5 @@ func (v *Version) close(ctx context.Context) error {
 		v.pool.cut()
 	}
 	v.pool.close()
-	return join(waited, v.session.Close())
+	return fault.Join(waited, v.session.Close())
 }
