@@ -386,9 +386,10 @@ func TestRemoveCutsOffWhatDoesNotEnd(t *testing.T) {
 func TestDrainLosesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(small())
-		var answered atomic.Int64
+		var ran, answered atomic.Int64
+		run := func(context.Context, int) error { <-time.After(time.Second); ran.Add(1); return nil }
 		for n, model := range []string{"a", "b"} {
-			v := add(t, s, model, n+1, &session{run: func(context.Context, int) error { <-time.After(time.Second); return nil }}, nil)
+			v := add(t, s, model, n+1, &session{run: run}, nil)
 			s.Activate(v)
 			for range 3 {
 				go func() {
@@ -416,6 +417,10 @@ func TestDrainLosesNothing(t *testing.T) {
 			t.Error("a draining node looks like a replaced version")
 		}
 		check(t, "Drain", s.Drain(t.Context()), 0, "")
+		if ran.Load() != 6 {
+			t.Errorf("Drain returned after %d runs, want all 6", ran.Load())
+		}
+		synctest.Wait() // a request is over for the server a moment before its caller counts the answer
 		if answered.Load() != 6 {
 			t.Errorf("%d requests were answered, want all 6", answered.Load())
 		}
