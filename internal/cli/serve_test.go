@@ -148,6 +148,7 @@ func withLibrary(t *testing.T) (dir string, flags []string) {
 
 func TestARunServesForItsTimeAndAgainOnTheSameState(t *testing.T) {
 	dir, flags := withLibrary(t)
+	flags = append(flags, "--log-level", "error") // a busy machine's health is a warning
 	for version := range 2 {
 		title := "digits@" + strconv.Itoa(version+1)
 		r := verge(t, append([]string{"run", spec(t), "--for", "10ms"}, flags...)...)
