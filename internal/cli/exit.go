@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -106,7 +107,7 @@ func writeAdvice(w io.Writer, problems []client.Problem, hint string) {
 // describe is an error for people.
 func describe(err error) (message, hint string, problems []client.Problem) {
 	if e, ok := errors.AsType[*client.Error](err); ok {
-		return e.Message, e.Hint, e.Problems
+		return e.Message, cmp.Or(e.Hint, fault.HintOf(err)), e.Problems
 	}
 	return fault.Message(err), fault.HintOf(err), clientProblems(problemsOf(err))
 }

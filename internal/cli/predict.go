@@ -51,7 +51,7 @@ func (p *predictCommand) Run(c *call) error {
 	model, version, _ := strings.Cut(p.Model, "@")
 	metadata, err := node.ModelMetadata(c, model, version)
 	if err != nil {
-		return err
+		return orWhatServes(err)
 	}
 	known, err := askKnown(c, node, model)
 	if err != nil {
@@ -76,6 +76,15 @@ func (p *predictCommand) Run(c *call) error {
 	}
 	c.showPrediction(result, inputs)
 	return nil
+}
+
+// orWhatServes adds where to look to the error for a model or version that is not
+// served, which the inference protocol's error object has no field for.
+func orWhatServes(err error) error {
+	if kindOf(err) != fault.NotFound {
+		return err
+	}
+	return &fault.Error{Kind: fault.NotFound, Op: "cli.predict", Hint: "verge status lists the models that are served.", Err: err}
 }
 
 // known is what a deployment says about its model, for people.

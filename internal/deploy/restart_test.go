@@ -228,7 +228,7 @@ func TestAModelThatIsNotLoadedAfterARestartAnswersWithTheReason(t *testing.T) {
 func TestAnUndeployedModelIsGoneForGood(t *testing.T) {
 	dir := t.TempDir()
 	n := newNode(t, dir)
-	check(t, "Undeploy", n.manager.Undeploy("m"), fault.NotFound, `model "m" is not deployed`, "")
+	check(t, "Undeploy", n.manager.Undeploy("m"), fault.NotFound, `model "m" is not deployed`, "verge status lists the models that are.")
 	n.deploy(base, "digits.onnx")
 	if err := n.manager.Undeploy("m"); err != nil {
 		t.Fatal(err)
@@ -238,7 +238,7 @@ func TestAnUndeployedModelIsGoneForGood(t *testing.T) {
 	if !slices.Equal(n.gone, []string{"m"}) || len(n.manager.Serving()) != 0 {
 		t.Errorf("gone %v, serving %v", n.gone, n.manager.Serving())
 	}
-	check(t, "Undeploy again", n.manager.Undeploy("m"), fault.NotFound, `model "m" is not deployed`, "")
+	check(t, "Undeploy again", n.manager.Undeploy("m"), fault.NotFound, `model "m" is not deployed`, "verge status lists the models that are.")
 	n.close()
 	n = newNode(t, dir)
 	if err := n.manager.Restore(t.Context()); err != nil {

@@ -177,7 +177,7 @@ func (m *Manager) undeployable(op, model string) (*modelRecord, error) {
 	}
 	record, err := m.store.model(model)
 	if err == nil && (record == nil || record.Serving == nil) {
-		err = fault.New(fault.NotFound, op, "model %q is not deployed", model)
+		err = fault.New(fault.NotFound, op, "model %q is not deployed", model).WithHint("verge status lists the models that are.")
 	}
 	return record, err
 }

@@ -219,7 +219,7 @@ func isText(head []byte) bool {
 func unknown(head []byte, size int64) error {
 	const hint = "Give an ONNX file. If this is one, it is damaged or was cut off: copy or export it again."
 	if size < 16 {
-		return fault.New(fault.Corrupt, opSniff, "the file has %d bytes, too few for a model", size).WithHint(hint)
+		return fault.New(fault.Corrupt, opSniff, "a file of %d B is too small for a model", size).WithHint(hint)
 	}
 	return fault.New(fault.Invalid, opSniff, "the format of the file is not known (it begins with % x)", head[:min(len(head), 8)]).
 		WithHint(hint)

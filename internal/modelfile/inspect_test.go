@@ -98,7 +98,7 @@ func TestWhatIsNoModelIsNamed(t *testing.T) {
 		hint    string
 	}{
 		"empty":       {nil, fault.Corrupt, "the file is empty", "Copy or export the model again."},
-		"4 bytes":     {[]byte{0, 0, 0x80, 0x3f}, fault.Corrupt, "the file has 4 bytes, too few for a model", give},
+		"4 bytes":     {[]byte{0, 0, 0x80, 0x3f}, fault.Corrupt, "a file of 4 B is too small for a model", give},
 		"random":      {bytes.Repeat([]byte{0xca, 0xfe}, 50), fault.Invalid, "the format of the file is not known (it begins with ca fe ca fe ca fe ca fe)", give},
 		"TFLite":      {[]byte("\x1c\x00\x00\x00TFL3"), fault.Unsupported, "the file is a TensorFlow Lite model, which needs the litert runtime, which this version lacks", onnx},
 		"OpenVINO":    {[]byte("<net >"), fault.Unsupported, "the file is an OpenVINO model, which needs the openvino runtime, which this version lacks", onnx},

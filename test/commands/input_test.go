@@ -149,7 +149,7 @@ func TestAModelThatCannotBeServedIsRefusedInChecking(t *testing.T) {
 			`{"name":"x","model":{"path":"m"},"required_packages":["onnxruntime>=99"]}`, whole,
 			[]string{"  required_packages[0]: onnxruntime>=99 wants >=99, onnxruntime VERSION is installed", "Hint: Install a version that fits, or change required_packages."},
 		},
-		"1 byte": {`{"name":"x","model":{"path":"m"}}`, whole[:1], []string{"  model.path: the file has 1 bytes, too few for a model", tooFew}},
+		"1 byte": {`{"name":"x","model":{"path":"m"}}`, whole[:1], []string{"  model.path: a file of 1 B is too small for a model", tooFew}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if name == "more memory than is free" || strings.HasPrefix(name, "a package") {

@@ -85,6 +85,18 @@ func TestASocketPathMustFitAndBeASocket(t *testing.T) {
 	p.only()
 }
 
+func TestAModelThatIsNotServedIsToldWithWhereToLook(t *testing.T) {
+	p := newPlace(t)
+	p.write("x.npy", []byte("never read"))
+	n := p.serve()
+	const deployed, served = "Hint: verge status lists the models that are.", "Hint: verge status lists the models that are served."
+	p.expect(refused(`verge: model "ghost" is not deployed`, deployed), "status", "ghost")
+	p.expect(refused(`verge: model "ghost" is not deployed`, deployed), "undeploy", "ghost")
+	p.expect(refused(`verge: unknown model "ghost"`, served), "predict", "ghost", "@x.npy")
+	p.expect(refused(`verge: unknown model "ghost"`, served), "predict", "ghost@3", "@x.npy")
+	n.stop()
+}
+
 func TestASocketThatAKilledNodeLeftIsReplaced(t *testing.T) {
 	p := newPlace(t)
 	n := p.serve()
