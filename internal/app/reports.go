@@ -72,8 +72,7 @@ func (n *Node) Model(name string) (client.ModelStatus, error) {
 			return n.announced(e, n.resources()), nil
 		}
 	}
-	return client.ModelStatus{}, fault.New(fault.NotFound, "app.model", "model %q is not deployed", name).
-		WithHint("verge status lists the models that are.")
+	return client.ModelStatus{}, deploy.NotDeployed("app.model", name)
 }
 
 // announced is a model of which no version serves.

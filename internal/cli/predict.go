@@ -84,7 +84,7 @@ func orWhatServes(err error) error {
 	if kindOf(err) != fault.NotFound {
 		return err
 	}
-	return &fault.Error{Kind: fault.NotFound, Op: "cli.predict", Hint: "verge status lists the models that are served.", Err: err}
+	return fault.New(fault.NotFound, "cli.predict", "%w", err).WithHint("verge status lists the models that are served.")
 }
 
 // known is what a deployment says about its model, for people.

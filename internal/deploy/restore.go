@@ -177,7 +177,14 @@ func (m *Manager) undeployable(op, model string) (*modelRecord, error) {
 	}
 	record, err := m.store.model(model)
 	if err == nil && (record == nil || record.Serving == nil) {
-		err = fault.New(fault.NotFound, op, "model %q is not deployed", model).WithHint("verge status lists the models that are.")
+		err = NotDeployed(op, model)
 	}
 	return record, err
+}
+
+// NotDeployed is the error of kind fault.NotFound for a model of which no version
+// is deployed; op names the operation that looked for it.
+func NotDeployed(op, model string) error {
+	return fault.New(fault.NotFound, op, "model %q is not deployed", model).
+		WithHint("verge status lists the models that are.")
 }
