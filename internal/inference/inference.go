@@ -55,6 +55,10 @@ type Model struct {
 	// FD is a sealed memory file that holds exactly Data, or -1. A runtime that
 	// crosses a process border passes it on instead of copying Data.
 	FD int
+	// Weights is the second file of a format that keeps its weights apart, such as
+	// the .bin of an OpenVINO model; nil for any other. It is valid as long as Data,
+	// and only read.
+	Weights *Memory
 }
 
 // Session is one model, compiled and ready to run. All methods are safe for
@@ -137,7 +141,8 @@ type Memory struct {
 
 // Arena provides the memory of one Slot. It is used by one goroutine at a time.
 // The memory starts at a multiple of 64 bytes and does not move; what an earlier
-// call returned may be gone after a later call of the same method.
+// call returned may be gone after a later call of the same method. Align bytes
+// behind what was asked for may be read, as kernels with vector instructions do.
 type Arena interface {
 	// Input returns memory for all inputs of a request: n bytes or more. Where
 	// the earlier region is large enough, the same one comes back, contents kept.

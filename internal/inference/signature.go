@@ -25,6 +25,16 @@ type Spec struct {
 	DType   tensor.DType `json:"dtype"`
 	Shape   []int64      `json:"shape"`             // -1 is a dynamic dimension
 	Symbols []string     `json:"symbols,omitempty"` // names of dynamic dimensions, "" for none; nil or as long as Shape
+
+	Quantization *Quantization `json:"quantization,omitempty"` // nil where the values mean themselves
+}
+
+// Quantization says which real numbers the integers of a tensor stand for:
+// (integer - zero point) * scale.
+type Quantization struct {
+	Scales     []float32 `json:"scales"`      // one for the tensor, or one for each index of dimension Axis
+	ZeroPoints []int64   `json:"zero_points"` // as many
+	Axis       int       `json:"axis"`        // 0 where there is one scale
 }
 
 // String returns the spec as people write it, such as "x FP32[-1,28,28]".
@@ -41,6 +51,21 @@ func FormatShape(shape []int64) string {
 // Index returns the position of the spec with that name in specs, or -1.
 func Index(specs []Spec, name string) int {
 	return slices.IndexFunc(specs, func(s Spec) bool { return s.Name == name })
+}
+
+// UniqueName returns the name by which a tensor that a file calls name is served,
+// beside those that are in specs already: names are how requests tell tensors
+// apart. One without a name gets side, "input" or "output", and its position; one
+// whose name is taken gets a number behind it.
+func UniqueName(specs []Spec, name, side string) string {
+	if name == "" {
+		name = fmt.Sprintf("%s_%d", side, len(specs))
+	}
+	unique := name
+	for i := 1; Index(specs, unique) >= 0; i++ {
+		unique = fmt.Sprintf("%s:%d", name, i)
+	}
+	return unique
 }
 
 // CheckShape says why shape does not fit the spec, or nil. Every dimension must

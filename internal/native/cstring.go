@@ -62,3 +62,12 @@ func Address(data []byte) uintptr {
 // pointer converts an address that C gave. Written in one expression, vet would
 // take it for arithmetic on a pointer of Go's.
 func pointer(address uintptr) unsafe.Pointer { return *(*unsafe.Pointer)(unsafe.Pointer(&address)) }
+
+// Array returns the n elements of type T at address, as View does. T is laid out
+// as in C.
+func Array[T any](address uintptr, n int) []T {
+	if address == 0 || n <= 0 {
+		return nil
+	}
+	return unsafe.Slice((*T)(pointer(address)), n)
+}

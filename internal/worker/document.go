@@ -16,8 +16,9 @@ import (
 type order struct {
 	Runtime string            `json:"runtime"`
 	Library string            `json:"library"`
-	Model   string            `json:"model,omitempty"` // its name
-	Size    int64             `json:"size,omitempty"`  // bytes of the model
+	Model   string            `json:"model,omitempty"`   // its name
+	Size    int64             `json:"size,omitempty"`    // bytes of the model
+	Weights int64             `json:"weights,omitempty"` // bytes of its second file; 0 where it has none
 	Options inference.Options `json:"options,omitzero"`
 }
 

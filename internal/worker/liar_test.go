@@ -119,7 +119,7 @@ func answer(lie string, socket int, h worker.Fields) {
 		done.Count = 7
 		tell(socket, done, right)
 	case "output behind the region":
-		tell(socket, done, numbers(4096, 4, 4, 64, 6))
+		tell(socket, done, numbers(8192, 4, 4, 64, 6))
 	case "offset that overflows":
 		tell(socket, done, numbers(1<<64-64, 128, 128, 64, 6))
 	case "output not aligned":
@@ -174,9 +174,9 @@ func TestAWorkerThatLiesIsKilled(t *testing.T) {
 		"too few tensors":          "a message whose tensors do not fill it exactly (0 bytes over, short: true)",
 		"wrong count":              "an answer of 7 outputs, want 2",
 		"output without memory":    `output "y" has 4 bytes at 0, outside its region of 0 bytes or not aligned`,
-		"output behind the region": `output "y" has 4 bytes at 4096, outside its region of 4096 bytes or not aligned`,
-		"offset that overflows":    `output "y" has 128 bytes at 18446744073709551552, outside its region of 4096 bytes or not aligned`,
-		"output not aligned":       `output "y" has 4 bytes at 3, outside its region of 4096 bytes or not aligned`,
+		"output behind the region": `output "y" has 4 bytes at 8192, outside its region of 8192 bytes or not aligned`,
+		"offset that overflows":    `output "y" has 128 bytes at 18446744073709551552, outside its region of 8192 bytes or not aligned`,
+		"output not aligned":       `output "y" has 4 bytes at 3, outside its region of 8192 bytes or not aligned`,
 		"size against shape":       `output "y" has 8 bytes, want 4 for UINT8[4]`,
 		"negative dimension":       `output "y" has shape [-9223372036854775808], want [-1]`,
 		"huge dimension":           `output "y" has 4 bytes, want 4611686018427387904 for UINT8[4611686018427387904]`,
@@ -186,7 +186,7 @@ func TestAWorkerThatLiesIsKilled(t *testing.T) {
 		"canceled by nobody":       "a run that was canceled, which nobody asked for",
 		"long error":               "an error message of 9008 bytes, at most 2048 and 512 are allowed",
 		"operation of nobody":      "a message of kind 3 as an answer",
-		"less memory":              "a question for 16 bytes of output memory, where it has 4096",
+		"less memory":              "a question for 16 bytes of output memory, where it has 8192",
 		"refused twice":            "a second question for output memory after the first was refused",
 		"socket closed":            "it closed the socket of a slot",
 		"control socket":           "a message of kind 8 that nobody asked for",

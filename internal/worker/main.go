@@ -125,7 +125,6 @@ func (c *child) serve(ctx context.Context, open Open, o order, fds []int) error 
 
 // load opens the library, and the model in it where there is one.
 func (c *child) load(ctx context.Context, open Open, o order, fds []int) (report, error) {
-	const op = "worker.load"
 	log := slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: o.Options.LogLevel}))
 	library, err := open(o.Runtime, o.Library, log)
 	if err != nil {
@@ -135,22 +134,48 @@ func (c *child) load(ctx context.Context, open Open, o order, fds []int) (report
 	if o.Model == "" && o.Size == 0 {
 		return r, nil
 	}
-	if len(fds) != 1 {
-		return report{}, fault.New(fault.Internal, op, "an order with %d descriptors, want 1", len(fds))
-	}
-	memory, err := native.MapMemory(fds[0], o.Size, false)
+	model, err := o.open(fds)
 	if err != nil {
 		return report{}, err
 	}
-	if int64(len(memory.Bytes())) != o.Size {
-		return report{}, fault.New(fault.Internal, op, "the model has %d bytes, the order says %d", len(memory.Bytes()), o.Size)
-	}
 	o.Options.Log = log
-	session, err := library.Load(ctx, inference.Model{Name: o.Model, Data: memory.Bytes(), FD: memory.FD()}, o.Options)
+	session, err := library.Load(ctx, model, o.Options)
 	if err != nil {
 		return report{}, err
 	}
 	r.Signature, r.Session = session.Signature(), session.Info()
 	c.set(session)
 	return r, nil
+}
+
+// open maps the model's files, and takes their descriptors over. They stay mapped as
+// long as the process.
+func (o order) open(fds []int) (inference.Model, error) {
+	const op = "worker.load"
+	sizes := []int64{o.Size}
+	if o.Weights > 0 {
+		sizes = append(sizes, o.Weights)
+	}
+	if len(fds) != len(sizes) {
+		shut(fds)
+		return inference.Model{}, fault.New(fault.Internal, op, "an order with %d descriptors, want %d", len(fds), len(sizes))
+	}
+	var files []inference.Memory
+	for i, fd := range fds {
+		memory, err := native.MapMemory(fd, sizes[i], false)
+		if err != nil {
+			shut(fds[i+1:])
+			return inference.Model{}, err
+		}
+		if got := int64(len(memory.Bytes())); got != sizes[i] {
+			shut(fds[i+1:])
+			return inference.Model{}, fault.New(fault.Internal, op, "file %d of the model has %d bytes, the order says %d", i, got, sizes[i])
+		}
+		files = append(files, inference.Memory{Data: memory.Bytes(), FD: memory.FD()})
+	}
+	model := inference.Model{Name: o.Model, Data: files[0].Data, FD: files[0].FD}
+	if len(files) > 1 {
+		model.Weights = &files[1]
+	}
+	return model, nil
 }

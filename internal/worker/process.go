@@ -52,9 +52,9 @@ type loaded struct {
 	err    error
 }
 
-// spawn starts a worker and sends it its order; model is nil or the bytes that
-// come along.
-func (h *Host) spawn(o order, model *int, log *slog.Logger, level slog.Level) (_ *process, err error) {
+// spawn starts a worker and sends it its order, with the descriptors of the model's
+// files.
+func (h *Host) spawn(o order, model []int, log *slog.Logger, level slog.Level) (_ *process, err error) {
 	const op = "worker.start"
 	group, err := h.group(os.Getpid(), o.Options.MemoryLimit)
 	if err != nil {
@@ -132,7 +132,7 @@ func (p *process) start(h *Host, work, control, output *os.File) error {
 	return nil
 }
 
-func (p *process) order(o order, model *int) error {
+func (p *process) order(o order, model []int) error {
 	body, err := json.Marshal(o)
 	if err != nil {
 		return err
@@ -142,10 +142,7 @@ func (p *process) order(o order, model *int) error {
 	}
 	message := header{op: opLoad, size: uint64(len(body))}.append(nil)
 	message = append(message, body...)
-	if model == nil {
-		return send(p.control, message)
-	}
-	return send(p.control, message, *model)
+	return send(p.control, message, model...)
 }
 
 // loading waits for the answer to the order. When ctx ends first, or the time

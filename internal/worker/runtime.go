@@ -83,7 +83,11 @@ func (r *remote) Load(ctx context.Context, m inference.Model, o inference.Option
 	}
 	o.Log = nil // the worker has its own
 	o.Threads, o.Parallel = max(o.Threads, 1), max(o.Parallel, 1)
-	s := newSession(r, order{Runtime: r.name, Library: r.library, Model: m.Name, Size: int64(len(m.Data)), Options: o}, log)
+	job := order{Runtime: r.name, Library: r.library, Model: m.Name, Size: int64(len(m.Data)), Options: o}
+	if m.Weights != nil {
+		job.Weights = int64(len(m.Weights.Data))
+	}
+	s := newSession(r, job, log)
 	if err := r.host.enter(s); err != nil {
 		return nil, err
 	}
@@ -95,15 +99,23 @@ func (r *remote) Load(ctx context.Context, m inference.Model, o inference.Option
 	return s, nil
 }
 
-// modelFile returns the descriptor of m's bytes, and memory to close in the end
-// where it had to be made.
-func modelFile(m inference.Model) (fd int, own *native.Memory, err error) {
-	if m.FD >= 0 {
-		return m.FD, nil, nil
+// hold notes the descriptors of a model's files, for every process that loads it.
+// Where a file has none, it is copied to one.
+func (s *Session) hold(m inference.Model) error {
+	files := []inference.Memory{{Data: m.Data, FD: m.FD}}
+	if m.Weights != nil {
+		files = append(files, *m.Weights)
 	}
-	own, err = native.NewReadOnlyMemory("verge-model", len(m.Data), func(b []byte) error { copy(b, m.Data); return nil })
-	if err != nil {
-		return -1, nil, err
+	for _, file := range files {
+		if file.FD < 0 {
+			own, err := native.NewReadOnlyMemory("verge-model", len(file.Data), func(b []byte) error { copy(b, file.Data); return nil })
+			if err != nil {
+				return err
+			}
+			s.own = append(s.own, own)
+			file.FD = own.FD()
+		}
+		s.model = append(s.model, file.FD)
 	}
-	return own.FD(), own, nil
+	return nil
 }

@@ -28,8 +28,8 @@ type Session struct {
 	order   order
 	log     *slog.Logger // gets the library's messages
 	library inference.RuntimeInfo
-	model   int            // descriptor of the model's bytes
-	own     *native.Memory // holds them where we made it, else nil
+	model   []int            // descriptors of the model's files
+	own     []*native.Memory // that hold those which came without
 
 	signature inference.Signature
 	info      inference.SessionInfo
@@ -58,7 +58,7 @@ type Session struct {
 
 func newSession(r *remote, o order, log *slog.Logger) *Session {
 	s := &Session{
-		host: r.host, order: o, log: log, state: stateStarting, model: -1,
+		host: r.host, order: o, log: log, state: stateStarting,
 		permits: make(chan struct{}, o.Options.Parallel), changed: make(chan struct{}),
 		restarts: restarts{cfg: r.host.cfg},
 	}
@@ -79,7 +79,7 @@ func (s *Session) load(ctx context.Context, m inference.Model) (err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(s.open, cancel)()
-	if s.model, s.own, err = modelFile(m); err != nil {
+	if err = s.hold(m); err != nil {
 		return err
 	}
 	answer, err := s.begin(ctx)
@@ -131,8 +131,8 @@ func (s *Session) Close() error {
 		if p := s.current(); p != nil {
 			p.stop()
 		}
-		if s.own != nil {
-			s.own.Close() //nolint:errcheck,gosec // it was only read
+		for _, own := range s.own {
+			own.Close() //nolint:errcheck,gosec // it was only read
 		}
 		s.host.leave(s)
 		s.host.log.Info("worker is closed", "model", s.order.Model)

@@ -11,7 +11,7 @@ import (
 
 // begin starts a process and waits until it has loaded the model.
 func (s *Session) begin(ctx context.Context) (*report, error) {
-	p, err := s.host.spawn(s.order, &s.model, s.log, s.order.Options.LogLevel)
+	p, err := s.host.spawn(s.order, s.model, s.log, s.order.Options.LogLevel)
 	if err != nil {
 		return nil, err
 	}

@@ -54,8 +54,8 @@ func grow(m **native.Memory, name string, n, limit int, setting string) (inferen
 		return inference.Memory{}, fault.New(fault.TooLarge, "arena.grow", "tensors of %d bytes, the limit is %d", n, limit).On(name).
 			WithHint("Ask for less at a time, or raise %s.", setting)
 	}
-	if *m == nil || len((*m).Bytes()) < n {
-		bigger, err := native.NewMemory(name, n)
+	if *m == nil || len((*m).Bytes()) < n+inference.Align {
+		bigger, err := native.NewMemory(name, n+inference.Align)
 		if err != nil {
 			return inference.Memory{}, err
 		}
