@@ -1,0 +1,101 @@
+package tflite
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"verge/internal/fault"
+	"verge/internal/inference"
+)
+
+// Model is what a TensorFlow Lite file says about itself.
+type Model struct {
+	SchemaVersion     int64               `json:"schema_version"`
+	Description       string              `json:"description,omitempty"`
+	MinRuntimeVersion string              `json:"min_runtime_version,omitempty"` // of TensorFlow Lite, such as "1.5.0"
+	Signature         inference.Signature `json:"-"`                             // of the first signature, else of the first subgraph
+	SignatureKeys     []string            `json:"signature_keys,omitempty"`      // of all signatures, in the file's order; the first is served
+	Subgraphs         int                 `json:"subgraphs"`
+	ServedSubgraph    int                 `json:"served_subgraph"` // index of the one that Signature is of
+
+	Operators []OperatorCount `json:"operators"` // most frequent first, then by name and version
+	Nodes     int             `json:"nodes"`     // sum of Operators
+	EdgeTPU   bool            `json:"edge_tpu"`  // compiled for the Edge TPU: cannot run without it
+
+	Parameters     int64 `json:"parameters"`      // elements of all constant tensors; those that share a buffer count once
+	ParameterBytes int64 `json:"parameter_bytes"` // size of their buffers
+
+	// ActivationBytes is the most that the values of the served subgraph take at
+	// one time, when its operators run in the file's order, each value lives from
+	// the operator that makes it to the last one that reads it, and a dynamic
+	// dimension is 1. Inputs, outputs and variables live throughout; constants
+	// and strings count nothing. UnsizedValues counts the outputs of operators
+	// whose size the file does not tell, which are left out.
+	ActivationBytes int64 `json:"activation_bytes"`
+	UnsizedValues   int   `json:"unsized_values"`
+
+	Metadata *Metadata      `json:"metadata,omitempty"` // nil where the file has none, or none that can be read
+	Files    []AppendedFile `json:"files,omitempty"`    // in the archive that is appended to the model
+	Notes    []string       `json:"notes,omitempty"`    // facts that a person should know, one sentence each
+}
+
+// OperatorCount says how often an operator is written in the file. The
+// operators of a subgraph count once each, however often it runs.
+type OperatorCount struct {
+	Name    string `json:"name"` // of BuiltinOperator, such as CONV_2D, or of the custom operator
+	Custom  bool   `json:"custom,omitempty"`
+	Version int64  `json:"version"`
+	Count   int    `json:"count"`
+}
+
+// compare orders operators: most frequent first, then by name and version.
+func (o OperatorCount) compare(other OperatorCount) int {
+	return cmp.Or(cmp.Compare(other.Count, o.Count), cmp.Compare(o.Name, other.Name), cmp.Compare(o.Version, other.Version))
+}
+
+// CustomOperators returns the names of the operators that are not in the
+// schema, sorted.
+func (m *Model) CustomOperators() []string {
+	var custom []string
+	for _, o := range m.Operators {
+		if o.Custom {
+			custom = append(custom, o.Name)
+		}
+	}
+	slices.Sort(custom)
+	return slices.Compact(custom)
+}
+
+const (
+	edgeTPUOperator = "edgetpu-custom-op"
+	flexPrefix      = "Flex" // of TensorFlow's own operators (tensorflow/lite/delegates/flex)
+)
+
+// bundled are the custom operators that TensorFlow Lite has itself
+// (tensorflow/lite/core/kernels/register.cc).
+var bundled = []string{"AudioSpectrogram", "Mfcc", "NumericVerify", "TFLite_Detection_PostProcess"} //nolint:gochecknoglobals // a constant table
+
+// note adds what a person should know before the model is deployed.
+func (p *parser) note() {
+	if v := p.m.SchemaVersion; v > schemaVersion {
+		p.addNote("Schema version %d is newer than %d, the newest that this version knows: a library may refuse it.", v, schemaVersion)
+	}
+	for _, name := range p.m.CustomOperators() {
+		switch {
+		case name == edgeTPUOperator:
+			p.m.EdgeTPU = true
+			p.addNote("The model is compiled for the Edge TPU: it runs only with that device and its delegate.")
+		case slices.Contains(bundled, name):
+		case strings.HasPrefix(name, flexPrefix):
+			p.addNote("Operator %s needs the Flex delegate, which runs operators of TensorFlow.", fault.Clip(name))
+		default:
+			p.addNote("Custom operator %s needs an extension of the library.", fault.Clip(name))
+		}
+	}
+	for _, o := range p.m.Operators {
+		if number, newer := strings.CutPrefix(o.Name, newerPrefix); newer && !o.Custom {
+			p.addNote("Operator number %s is newer than this version: a library may refuse it.", number)
+		}
+	}
+}
