@@ -79,6 +79,9 @@ func answers(t *testing.T, s Suite) {
 		n := slot(t, session)
 		for _, rows := range []int{1, 7, 1, 0, 3, 1000, 3} {
 			in, out := join(rows, float32(rows))
+			if s.empty(t, session, n, in...) {
+				continue
+			}
 			want(t, run(t, session, n, in...), out...)
 		}
 	})
@@ -132,8 +135,10 @@ func computes(t *testing.T, s Suite) {
 			{[]float32{1, 1, 1, 1}, []int64{0, 1, 2, 3}},
 			{nil, nil},
 		} {
-			out := onnxmodel.Ints("y", []int64{1, int64(len(tc.y))}, tc.y...)
-			want(t, run(t, session, n, onnxmodel.Floats("x", []int64{int64(len(tc.x))}, tc.x...)), out)
+			in, out := onnxmodel.Floats("x", []int64{int64(len(tc.x))}, tc.x...), onnxmodel.Ints("y", []int64{1, int64(len(tc.y))}, tc.y...)
+			if !s.empty(t, session, n, in) {
+				want(t, run(t, session, n, in), out)
+			}
 		}
 	})
 	t.Run("a known model gives its known answer", func(t *testing.T) {
@@ -161,7 +166,9 @@ func types(t *testing.T, s Suite) {
 			n := slot(t, session)
 			for _, elements := range []int{0, 1, 5, 256, 5} {
 				in := pattern(d, elements)
-				want(t, run(t, session, n, in), named("y", in))
+				if !s.empty(t, session, n, in) {
+					want(t, run(t, session, n, in), named("y", in))
+				}
 			}
 		})
 	}

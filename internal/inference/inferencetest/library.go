@@ -16,6 +16,9 @@ const (
 	RequireVariable   = "VERGE_REQUIRE"     // comma-separated: what must not be skipped
 )
 
+// libraryFiles are the files to open of runtimes that have several.
+var libraryFiles = map[string]string{"openvino": "libopenvino_c.so*"}
+
 // Library returns the path of an installed runtime's native library, such as
 // "onnxruntime": of the highest version below the directory that VERGE_RUNTIME_DIR
 // names. Where there is none, it skips the test, or fails it when VERGE_REQUIRE has
@@ -27,7 +30,11 @@ func Library(tb testing.TB, name string) string {
 		directory = filepath.Join(Root(tb), directory)
 	}
 	if directory != "" {
-		found, err := filepath.Glob(filepath.Join(directory, name, "*", "lib*.so*"))
+		pattern, ok := libraryFiles[name]
+		if !ok {
+			pattern = "lib*.so*"
+		}
+		found, err := filepath.Glob(filepath.Join(directory, name, "*", pattern))
 		if err != nil {
 			tb.Fatal(err)
 		}

@@ -28,14 +28,14 @@ func cancels(t *testing.T, s Suite) {
 	t.Run("a load is refused when its context has ended", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		_, err := s.Open(t).Load(ctx, model(t, s.Join), inference.Options{})
+		_, err := s.Open(t).Load(ctx, s.model(t, s.Join), inference.Options{})
 		wantKind(t, "Load", err, fault.Canceled)
 	})
 	t.Run("a load that is not done by its deadline fails with it", func(t *testing.T) {
 		if s.Weights == nil {
 			t.Skip("the runtime has no such model")
 		}
-		rt, data := s.Open(t), model(t, s.Weights)
+		rt, data := s.Open(t), s.model(t, s.Weights)
 		for limit := time.Millisecond; limit < time.Second; limit *= 2 { // in the middle of it, wherever that is
 			ctx, cancel := context.WithTimeout(t.Context(), limit)
 			session, err := rt.Load(ctx, data, inference.Options{})
@@ -235,7 +235,7 @@ func shares(t *testing.T, s Suite) {
 		var wg sync.WaitGroup
 		rt := s.Open(t)
 		for i := range 4 {
-			data := model(t, s.Join)
+			data := s.model(t, s.Join)
 			wg.Go(func() {
 				for round := range 3 {
 					session, err := rt.Load(t.Context(), data, inference.Options{})

@@ -111,7 +111,7 @@ func loads(t *testing.T, s Suite) {
 			if file == nil {
 				t.Skip("the runtime has no such model")
 			}
-			session, err := s.Open(t).Load(t.Context(), model(t, file), o)
+			session, err := s.Open(t).Load(t.Context(), s.model(t, file), o)
 			wantKind(t, "Load", err, kind)
 			if err == nil {
 				session.Close()

@@ -35,6 +35,26 @@ type Suite struct {
 	Unknown  []byte                  // has an operator that nobody has
 
 	Known *Known // a model that somebody trained
+
+	// Split takes the weights of a model above apart from the rest, where the format
+	// has them in a second file; nil where it never has.
+	Split func(data []byte) (model, weights []byte)
+
+	// NoEmpty says that the runtime takes no tensor without elements: it refuses the
+	// request, and answers the next one.
+	NoEmpty bool
+}
+
+// empty checks that a request without elements is refused where the runtime takes
+// none, and reports whether that is so.
+func (s Suite) empty(tb testing.TB, session inference.Session, n inference.Slot, inputs ...tensor.Tensor) bool {
+	tb.Helper()
+	if !s.NoEmpty || !slices.ContainsFunc(inputs, func(t tensor.Tensor) bool { return slices.Contains(t.Shape, 0) }) {
+		return false
+	}
+	_, err := inference.Run(tb.Context(), session.Signature(), n, inputs)
+	wantKind(tb, "Run without elements", err, fault.Invalid)
+	return true
 }
 
 // Known is a model with a known answer.
@@ -67,7 +87,7 @@ func (s Suite) load(tb testing.TB, data []byte, o inference.Options) inference.S
 	if data == nil {
 		tb.Skip("the runtime has no such model")
 	}
-	session, err := s.Open(tb).Load(tb.Context(), model(tb, data), o)
+	session, err := s.Open(tb).Load(tb.Context(), s.model(tb, data), o)
 	if err != nil {
 		tb.Fatalf("Load = %v, want a session", err)
 	}
@@ -79,12 +99,28 @@ func (s Suite) load(tb testing.TB, data []byte, o inference.Options) inference.S
 	return session
 }
 
-// model puts a file into sealed memory. An empty file has none.
-func model(tb testing.TB, data []byte) inference.Model {
+// model puts the files of a model into sealed memory. An empty file has none.
+func (s Suite) model(tb testing.TB, data []byte) inference.Model {
 	tb.Helper()
-	if len(data) == 0 {
-		return inference.Model{Name: tb.Name(), FD: -1}
+	var weights []byte
+	if s.Split != nil {
+		data, weights = s.Split(data)
 	}
+	m := inference.Model{Name: tb.Name(), FD: -1}
+	if len(data) > 0 {
+		file := sealed(tb, data)
+		m.Data, m.FD = file.Data, file.FD
+	}
+	if len(weights) > 0 {
+		file := sealed(tb, weights)
+		m.Weights = &file
+	}
+	return m
+}
+
+// sealed puts a file into sealed memory.
+func sealed(tb testing.TB, data []byte) inference.Memory {
+	tb.Helper()
 	memory, err := native.NewReadOnlyMemory("model", len(data), func(to []byte) error {
 		copy(to, data)
 		return nil
@@ -93,7 +129,7 @@ func model(tb testing.TB, data []byte) inference.Model {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() { memory.Close() })
-	return inference.Model{Name: tb.Name(), Data: memory.Bytes(), FD: memory.FD()}
+	return inference.Memory{Data: memory.Bytes(), FD: memory.FD()}
 }
 
 // slot makes a slot of session over an arena of its own.
