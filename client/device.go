@@ -2,8 +2,8 @@ package client
 
 // Device is what a node runs on.
 type Device struct {
-	Board        string        `json:"board,omitempty"` // "Raspberry Pi 4 Model B Rev 1.4", or maker and product; "" where the firmware tells none
-	OS           string        `json:"os"`              // "linux"
+	Board        Board         `json:"board"`
+	OS           string        `json:"os"` // "linux"
 	Kernel       string        `json:"kernel,omitempty"`
 	Libc         string        `json:"libc,omitempty"` // "glibc 2.36", "musl", or "" where it could not be told
 	CPU          CPU           `json:"cpu"`
@@ -11,7 +11,22 @@ type Device struct {
 	Disk         *Disk         `json:"disk,omitempty"` // the file system of the state directory
 	LoadAverage  []float64     `json:"load_average"`   // over 1, 5 and 15 minutes; empty where it is not known
 	Temperatures []Temperature `json:"temperatures"`
-	Accelerators []Accelerator `json:"accelerators"` // one for each kind that is looked for, found or not
+	Frequencies  []Frequency   `json:"frequencies"` // of processors that share a clock
+	Throttling   Throttling    `json:"throttling"`
+	Accelerators []Accelerator `json:"accelerators"`
+
+	// LookedFor says for each kind ("gpu", "npu", "tpu") where one would be.
+	LookedFor map[string][]string `json:"looked_for"`
+}
+
+// Board is the machine as its firmware describes it. All of it is empty where the
+// firmware tells nothing, as in a container.
+type Board struct {
+	Model      string   `json:"model,omitempty"` // "Raspberry Pi 5 Model B Rev 1.0", or maker and product of a PC
+	Vendor     string   `json:"vendor,omitempty"`
+	Compatible []string `json:"compatible,omitempty"` // of the device tree: the board first, its processor last
+	Release    string   `json:"release,omitempty"`    // "L4T 36.4.3", of a Jetson's system
+	PowerMode  string   `json:"power_mode,omitempty"` // of a Jetson: "15W"
 }
 
 // CPU describes the processors.
@@ -50,9 +65,47 @@ type Temperature struct {
 	CPU     bool    `json:"cpu"` // measures the processor
 }
 
-// Accelerator is a kind of device that models can run on.
+// Frequency is the clock of processors that share one. A figure is 0 where the
+// kernel does not tell.
+type Frequency struct {
+	CPUs       []int  `json:"cpus"`
+	Governor   string `json:"governor,omitempty"` // "performance", "schedutil"
+	CurrentMHz int    `json:"current_mhz,omitempty"`
+	LimitMHz   int    `json:"limit_mhz,omitempty"` // that the system allows, by its settings or its power mode
+	MaxMHz     int    `json:"max_mhz,omitempty"`   // of the hardware
+}
+
+// Throttling is what slows the machine down because of heat or a weak supply.
+type Throttling struct {
+	Active []string `json:"active"`          // now: "under-voltage", "Processor at 2 of 10"
+	Past   []string `json:"past"`            // since the start of the machine; only a Raspberry Pi tells
+	Count  *int64   `json:"count,omitempty"` // how often since the start, over all logical processors; nil where the kernel does not count
+}
+
+// Accelerator is one device that models can run on.
 type Accelerator struct {
-	Kind      string   `json:"kind"`       // "gpu", "npu", "tpu"
-	Found     []string `json:"found"`      // device nodes
-	LookedFor []string `json:"looked_for"` // patterns of device nodes
+	Kind             string      `json:"kind"` // "gpu", "npu", "tpu", or "other" for what no deployment can ask for
+	Name             string      `json:"name,omitempty"`
+	Vendor           string      `json:"vendor,omitempty"`
+	ID               string      `json:"id,omitempty"`      // "8086:7d1d", on PCI and USB
+	Bus              string      `json:"bus,omitempty"`     // "pci", "usb", "platform"
+	Address          string      `json:"address,omitempty"` // on the bus: "0000:00:0b.0"
+	Driver           string      `json:"driver,omitempty"`
+	DriverVersion    string      `json:"driver_version,omitempty"`
+	FirmwareVersion  string      `json:"firmware_version,omitempty"`
+	Nodes            []string    `json:"nodes"`             // in /dev, the one that libraries open first
+	State            string      `json:"state"`             // "ready", "no firmware yet", "no driver", "no node", "no access"
+	Problem          string      `json:"problem,omitempty"` // why State is not ready, or what its driver says
+	Unified          bool        `json:"unified"`           // shares the machine's memory, which Memory counts
+	MemoryTotalBytes int64       `json:"memory_total_bytes,omitempty"`
+	MemoryFreeBytes  int64       `json:"memory_free_bytes,omitempty"`
+	Celsius          *float64    `json:"celsius,omitempty"`
+	Candidates       []Candidate `json:"candidates"`
+}
+
+// Candidate is a runtime, with one of its providers, that is made for an accelerator.
+type Candidate struct {
+	Runtime  string   `json:"runtime"`
+	Provider string   `json:"provider"`
+	Missing  []string `json:"missing"` // why it cannot be used here; empty: it can
 }

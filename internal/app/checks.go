@@ -63,7 +63,12 @@ func (n *Node) modelCheck(s *deploy.Served) health.Check {
 		if err != nil {
 			return latency, err
 		}
-		return latency, n.artifacts.Recheck(ctx, s.Digest())
+		for _, digest := range s.Digests() {
+			if err := n.artifacts.Recheck(ctx, digest); err != nil {
+				return latency, err
+			}
+		}
+		return latency, nil
 	})
 }
 

@@ -9,9 +9,11 @@ import (
 
 	"verge/client"
 	"verge/internal/deploy"
+	"verge/internal/device/provider"
 	"verge/internal/fault"
 	"verge/internal/gate"
 	"verge/internal/inference"
+	"verge/internal/runtimeinstall"
 	"verge/internal/serve"
 	"verge/internal/version"
 	"verge/internal/worker"
@@ -154,7 +156,24 @@ func (n *Node) modelHealth(model string) client.HealthStatus {
 }
 
 // Device implements manage.Reports.
-func (n *Node) Device() client.Device { return convert[client.Device](n.machine.Facts(n.cfg.StateDir)) }
+func (n *Node) Device() client.Device {
+	facts := n.machine.Facts(n.cfg.StateDir)
+	provider.Add(n.machine, &facts, Installed(n.runtimes.libraries))
+	return convert[client.Device](facts)
+}
+
+// Installed returns the libraries that were found, as package provider takes them.
+func Installed(libraries *runtimeinstall.Runtimes) []provider.Installed {
+	var all []provider.Installed
+	for _, f := range libraries.List() {
+		i := provider.Installed{Runtime: f.Name, Path: f.Path}
+		if f.Err != nil {
+			i.Problem = fault.Message(f.Err)
+		}
+		all = append(all, i)
+	}
+	return all
+}
 
 // Runtimes implements manage.Reports.
 func (n *Node) Runtimes() []client.Runtime {

@@ -10,6 +10,7 @@ import (
 	"verge/internal/fault"
 	"verge/internal/inference"
 	"verge/internal/runtimeinstall"
+	"verge/internal/runtimes/litert"
 	"verge/internal/runtimes/onnxruntime"
 	"verge/internal/worker"
 )
@@ -20,7 +21,8 @@ type opener func(library string, log *slog.Logger) (inference.Runtime, error)
 // openers is every runtime that this build has an adapter for.
 func openers() map[string]opener {
 	return map[string]opener{
-		"onnxruntime": onnxruntime.Open,
+		onnxruntime.Name: onnxruntime.Open,
+		litert.Name:      litert.Open,
 	}
 }
 

@@ -18,7 +18,7 @@ func (n *Node) deployHost(temporary string) deploy.Host {
 		serve: func(h http.Handler) *httpapi.Server { return httpapi.NewServer(n.cfg.Limits.HTTP, h, n.log) },
 		route: func(m httpapi.Models) http.Handler { return httpapi.New(n.cfg.Limits.HTTP, m, n.log) },
 	}
-	name := n.machine.Board()
+	name := n.machine.Board().Model
 	if name == "" {
 		name = n.machine.CPU().Model
 	}

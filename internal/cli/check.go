@@ -102,7 +102,7 @@ func (c *call) findings(o *order) (*deploy.Findings, error) {
 		return found.Version, findErr
 	}
 	model := o.model()
-	findings := deploy.Check(o.file, model.handle, model.size, device.New(), version)
+	findings := deploy.Check(o.file, o.modelFile(), device.New(), version)
 	digest := ""
 	if o.file.Model.SHA256 != "" {
 		if digest, err = model.digest(); err != nil {

@@ -2,75 +2,83 @@ package cli
 
 import (
 	"encoding/json"
-	"strings"
+	"os"
+	"path/filepath"
 
 	"verge/client"
+	"verge/internal/app"
 	"verge/internal/device"
+	"verge/internal/device/provider"
 	"verge/internal/fault"
 	"verge/internal/runtimeinstall"
 )
 
 type deviceCommand struct {
-	JSON bool `help:"Print JSON."`
+	JSON bool   `help:"Print JSON."`
+	Root string `placeholder:"DIR" default:"/" help:"Look below this folder instead of /; for tests and for a mounted image."`
+	Arch string `placeholder:"ARCH" enum:",amd64,arm64,arm" default:"" help:"Architecture of what --root holds: amd64, arm64 or arm; without it, its files tell."`
 }
 
-// Run shows this machine; no node is needed.
+// Run shows this machine, or another one's files; no node is needed.
 func (d *deviceCommand) Run(c *call) error {
-	cfg, err := c.config()
+	libraries, err := d.libraries(c)
 	if err != nil {
 		return err
 	}
-	text, err := json.Marshal(device.New().Facts(existing(cfg.StateDir)))
+	facts, err := d.facts(c, libraries)
+	if err != nil {
+		return err
+	}
+	text, err := json.Marshal(facts)
 	if err != nil {
 		return fault.New(fault.Internal, "cli.device", "%w", err)
 	}
 	if d.JSON {
 		return c.printJSON(json.RawMessage(text))
 	}
-	var facts client.Device
-	if err = json.Unmarshal(text, &facts); err != nil {
+	var shown client.Device
+	if err = json.Unmarshal(text, &shown); err != nil {
 		return fault.New(fault.Internal, "cli.device", "%w", err)
 	}
-	runtimes, err := c.libraries()
-	if err != nil {
-		return err
-	}
-	return c.showDevice(&facts, runtimes.List())
+	return c.showDevice(&shown, libraries.List())
 }
 
-func (c *call) showDevice(d *client.Device, libraries []runtimeinstall.Found) error {
-	t := newTable(c.std.Out, "")
-	if d.Board != "" {
-		t.row("board", "%s", d.Board)
+// elsewhere says whether another machine's files are to be looked at.
+func (d *deviceCommand) elsewhere() bool { return filepath.Clean(d.Root) != "/" }
+
+// libraries finds native libraries where the settings say, and below the root that
+// was asked for: of another machine only those that it holds itself.
+func (d *deviceCommand) libraries(c *call) (*runtimeinstall.Runtimes, error) {
+	if !d.elsewhere() {
+		return c.libraries()
 	}
-	t.row("system", "%s", strings.Join(nonEmpty(d.OS, d.Kernel, d.Libc), ", "))
-	t.row("processor", "%s (%s), %d threads, %d usable", d.CPU.Model, d.CPU.Architecture, d.CPU.Logical, d.CPU.Usable)
-	if len(d.CPU.Features) > 0 {
-		t.row("features", "%s", strings.Join(d.CPU.Features, " "))
+	cfg, err := c.config()
+	if err != nil {
+		return nil, err
 	}
-	t.row("memory", "%s, %s available", size(d.Memory.TotalBytes), size(d.Memory.AvailableBytes))
-	if d.Disk != nil {
-		t.row("disk", "%s, %s available (%s)", size(d.Disk.TotalBytes), size(d.Disk.AvailableBytes), d.Disk.Path)
+	const systems = "/var/lib/verge/runtimes"
+	return runtimeinstall.New(runtimeinstall.Config{
+		Dir: cfg.RuntimeDir, Defaults: []string{filepath.Join(d.Root, systems)}, Root: d.Root,
+	})
+}
+
+func (d *deviceCommand) facts(c *call, libraries *runtimeinstall.Runtimes) (*device.Facts, error) {
+	cfg, err := c.config()
+	if err != nil {
+		return nil, err
 	}
-	for _, sensor := range d.Temperatures {
-		t.row("temperature", "%.1f °C (%s)", sensor.Celsius, sensor.Sensor)
-	}
-	for _, a := range d.Accelerators {
-		if len(a.Found) == 0 {
-			t.row(a.Kind, "none (looked for %s)", strings.Join(a.LookedFor, ", "))
-			continue
+	m, disk := device.New(), existing(cfg.StateDir)
+	if d.elsewhere() {
+		if info, err := os.Stat(d.Root); err != nil || !info.IsDir() {
+			return nil, fault.New(fault.NotFound, "cli.device", "it is no folder").On(d.Root).WithHint("Name the root folder of a machine with --root.")
 		}
-		t.row(a.Kind, "%s; no runtime of this version uses it", strings.Join(a.Found, ", "))
-	}
-	for _, l := range libraries {
-		state := l.Version + " at " + l.Path
-		if l.Err != nil {
-			state += ": " + fault.Message(l.Err)
+		// The file system of a folder in another root is this machine's, unless the state is really there.
+		if disk = cfg.StateDir; existing(filepath.Join(d.Root, disk)) != filepath.Join(d.Root, disk) {
+			disk = ""
 		}
-		t.row(l.Name, "%s", state)
+		m = device.At(d.Root, d.Arch)
 	}
-	if len(libraries) == 0 {
-		t.row("runtimes", "none (verge runtime install onnxruntime)")
-	}
-	return t.flush()
+	facts := m.Facts(disk)
+	provider.Add(m, &facts, app.Installed(libraries))
+	return &facts, nil
 }

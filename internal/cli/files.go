@@ -6,8 +6,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"verge/internal/fault"
+	"verge/internal/modelfile"
 )
 
 // openFile opens a regular file that has content.
@@ -29,6 +31,20 @@ func openFile(path string) (*os.File, int64, error) {
 		return nil, 0, pathError(op, path, err)
 	}
 	return handle, info.Size(), nil
+}
+
+// openWeights opens the file beside a model that holds its weights: the .bin of an
+// OpenVINO model. Another format has none, and a model of few layers needs none:
+// then, there is neither file nor error.
+func openWeights(model io.ReaderAt, path string, size int64) (*os.File, int64, error) {
+	if format, err := modelfile.Sniff(model, size); err != nil || format != modelfile.OpenVINO {
+		return nil, 0, nil //nolint:nilerr // what is no model is told by who reads it
+	}
+	weights := strings.TrimSuffix(path, filepath.Ext(path)) + ".bin"
+	if info, err := os.Stat(weights); err != nil && errors.Is(err, fs.ErrNotExist) || err == nil && info.Size() == 0 {
+		return nil, 0, nil
+	}
+	return openFile(weights)
 }
 
 // readFile reads a file of at most limit bytes.

@@ -24,6 +24,13 @@ func (t *table) row(name, format string, args ...any) {
 	fmt.Fprintf(t.w, "%s%s\t%s\n", t.indent, name, fmt.Sprintf(format, args...))
 }
 
+// optional writes a row that is left out where there is nothing to say.
+func (t *table) optional(name, text string) {
+	if text != "" {
+		t.row(name, "%s", text)
+	}
+}
+
 // flush writes the rows; before it, nothing is.
 func (t *table) flush() error { return t.w.Flush() }
 

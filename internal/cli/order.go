@@ -13,6 +13,7 @@ import (
 	"verge/internal/deployfile"
 	"verge/internal/document"
 	"verge/internal/fault"
+	"verge/internal/modelfile"
 )
 
 // orderFlags are the flags of every command that takes a deployment file.
@@ -34,7 +35,7 @@ type order struct {
 
 // orderFile is a file that goes to the node.
 type orderFile struct {
-	role   string // "model", "labels", "golden"
+	role   string // "model", "weights", "labels", "golden"
 	handle *os.File
 	size   int64
 }
@@ -98,6 +99,16 @@ func (o *order) open() error {
 			continue
 		}
 		o.files = append(o.files, orderFile{f.role, handle, bytes})
+		if f.role != "model" {
+			continue
+		}
+		weights, bytes, err := openWeights(handle, f.path, bytes)
+		if err != nil {
+			return about(o.path, err)
+		}
+		if weights != nil {
+			o.files = append(o.files, orderFile{roleWeights, weights, bytes})
+		}
 	}
 	if len(problems) == 0 {
 		return nil
@@ -115,6 +126,20 @@ func (o *order) close() {
 
 // model is the model's file.
 func (o *order) model() orderFile { return o.files[0] }
+
+// modelFile is the model for a look at it.
+func (o *order) modelFile() modelfile.File {
+	file := modelfile.File{Bytes: o.model().handle, Size: o.model().size}
+	for _, f := range o.files {
+		if f.role == roleWeights {
+			file.Weights = f.size
+		}
+	}
+	return file
+}
+
+// roleWeights is the part of the .bin of an OpenVINO model.
+const roleWeights = "weights"
 
 // spec is the text of the deployment file as a JSON string.
 func (o *order) spec() (json.RawMessage, error) {

@@ -18,11 +18,11 @@ type runtimeCommand struct {
 }
 
 type runtimeInstall struct {
-	Name     string `arg:"" help:"Runtime: onnxruntime."`
-	From     string `placeholder:"FILE|DIR" help:"Take it from a wheel, an npm tarball, the library, or a folder with one of them; nothing is downloaded."`
-	Platform string `placeholder:"OS/ARCH" help:"Platform to prepare for, such as linux/arm64."`
-	Output   string `short:"o" placeholder:"DIR" help:"Runtime directory to install into."`
-	Client   string `placeholder:"pip|npm" enum:",pip,npm" default:"" help:"Package client to download with; without it, the one that is there."`
+	Names    []string `arg:"" name:"runtime" help:"Runtimes: onnxruntime, litert, openvino."`
+	From     string   `placeholder:"FILE|DIR" help:"Take it from a wheel, an npm tarball, the library, or a folder with one of them; nothing is downloaded."`
+	Platform string   `placeholder:"OS/ARCH" help:"Platform to prepare for, such as linux/arm64."`
+	Output   string   `short:"o" placeholder:"DIR" help:"Runtime directory to install into."`
+	Client   string   `placeholder:"pip|npm" enum:",pip,npm" default:"" help:"Package client to download with; without it, the one that is there."`
 }
 
 // Validate is called by kong.
@@ -35,7 +35,7 @@ func (r *runtimeInstall) Validate() error {
 }
 
 func (r *runtimeInstall) options() (o runtimeinstall.Options, err error) {
-	o = runtimeinstall.Options{Name: r.Name, From: r.From, Dir: r.Output, Client: r.Client}
+	o = runtimeinstall.Options{From: r.From, Dir: r.Output, Client: r.Client}
 	if r.Platform != "" {
 		if o.Platform, err = runtimeinstall.ParsePlatform(r.Platform); err != nil {
 			return o, errors.New(fault.Message(err))
@@ -44,7 +44,7 @@ func (r *runtimeInstall) options() (o runtimeinstall.Options, err error) {
 	return o, nil
 }
 
-// Run installs a library.
+// Run installs libraries, in the order of their names; the first failure ends it.
 func (r *runtimeInstall) Run(c *call) error {
 	libraries, err := c.libraries()
 	if err != nil {
@@ -54,9 +54,21 @@ func (r *runtimeInstall) Run(c *call) error {
 	if err != nil {
 		return err
 	}
+	for _, name := range r.Names {
+		o.Name = name
+		if err := c.install(libraries, o); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// install installs one library.
+func (c *call) install(libraries *runtimeinstall.Runtimes, o runtimeinstall.Options) error {
 	t := newTerminal(c.std.Err, c.std.Environ)
 	result, err := libraries.Install(c, o, installProgress(t))
 	if t.live {
+		t.erase()
 		t.erase()
 	}
 	if err != nil {

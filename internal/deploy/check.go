@@ -2,7 +2,7 @@ package deploy
 
 import (
 	"fmt"
-	"io"
+	"slices"
 	"strings"
 
 	"verge/internal/deployfile"
@@ -66,10 +66,10 @@ func (f *Findings) warn(format string, args ...any) {
 
 // Check finds everything that is wrong with deploying file on this machine and
 // that can be found without loading the model: its packages, device, memory
-// and threads, and the bytes of the model, of which r holds size.
-func Check(file *deployfile.File, r io.ReaderAt, size int64, machine Machine, libraries Libraries) *Findings {
+// and threads, and the bytes of the model.
+func Check(file *deployfile.File, model modelfile.File, machine Machine, libraries Libraries) *Findings {
 	f := &Findings{Runtime: file.Deployment.Runtime}
-	f.checkModel(file, r, size)
+	f.checkModel(file, model)
 	f.checkPackages(file, libraries)
 	f.checkDevice(file, machine)
 	f.checkResources(file, machine)
@@ -89,13 +89,14 @@ func (f *Findings) CheckDigest(file *deployfile.File, digest string) {
 }
 
 // checkModel reads the model file as far as Go can.
-func (f *Findings) checkModel(file *deployfile.File, r io.ReaderAt, size int64) {
+func (f *Findings) checkModel(file *deployfile.File, model modelfile.File) {
 	const key = "model.path"
+	size := model.Size + model.Weights
 	if limit := file.ModelSizeLimit(); limit > 0 && size > limit {
 		f.problem(fault.TooLarge, key, "Deploy a smaller model, or another deployment.device_type.",
 			"the model has %d bytes, the limit of device_type %s is %d", size, file.Deployment.DeviceType, limit)
 	}
-	info, err := modelfile.Inspect(r, size, modelfile.DefaultLimits())
+	info, err := modelfile.Inspect(model, modelfile.DefaultLimits())
 	if err != nil {
 		f.fault(key, err)
 		return
@@ -105,29 +106,30 @@ func (f *Findings) checkModel(file *deployfile.File, r io.ReaderAt, size int64) 
 		f.problem(fault.Invalid, "model.format", "Correct model.format, or leave it out.",
 			"the file says %s, but the bytes are %s", declared, info.Format)
 	}
-	runtime := runtimeOf(info.Format)
+	runtimes := runtimesOf(info.Format)
 	if f.Runtime == "" {
-		f.Runtime = runtime
+		f.Runtime = runtimes[0]
 	}
-	if f.Runtime != runtime {
+	if !slices.Contains(runtimes, f.Runtime) {
 		f.problem(fault.Unsupported, "deployment.runtime", "Leave deployment.runtime out.",
-			"%s does not run %s models in this version; %s does", f.Runtime, info.Format, runtime)
+			"%s does not run %s models; %s does", f.Runtime, info.Format, strings.Join(runtimes, " or "))
 	}
 }
 
-// runtimeOf is the runtime that runs a format by default.
-func runtimeOf(format modelfile.Format) string {
+// runtimesOf are the runtimes that run a format, the one that does so by default
+// first.
+func runtimesOf(format modelfile.Format) []string {
 	switch format {
 	case modelfile.ONNX:
-		return "onnxruntime"
+		return []string{"onnxruntime", "openvino"}
 	case modelfile.TFLite:
-		return "litert"
+		return []string{"litert", "openvino"}
 	case modelfile.OpenVINO:
-		return "openvino"
+		return []string{"openvino"}
 	case modelfile.TensorRT:
-		return "tensorrt"
+		return []string{"tensorrt"}
 	}
-	return string(format)
+	return []string{string(format)}
 }
 
 // checkPackages looks for each of required_packages, and for the runtime's library.

@@ -10,6 +10,7 @@ import (
 	"verge/internal/deploy"
 	"verge/internal/deployfile"
 	"verge/internal/fault"
+	"verge/internal/modelfile"
 )
 
 func TestCheckFindsEverythingThatNeedsNoLoad(t *testing.T) {
@@ -37,7 +38,7 @@ func TestCheckFindsEverythingThatNeedsNoLoad(t *testing.T) {
 		"a runtime that does not run the format": {
 			spec: `{"model":{"path":"m.onnx"},"deployment":{"runtime":"litert"}}`, machine: big, threads: 4, kind: fault.Unsupported,
 			problems: fault.Problems{{
-				Path: "deployment.runtime", Message: "litert does not run onnx models in this version; onnxruntime does", Hint: "Leave deployment.runtime out.",
+				Path: "deployment.runtime", Message: "litert does not run onnx models; onnxruntime or openvino does", Hint: "Leave deployment.runtime out.",
 			}},
 		},
 		"a model over the limit of the device": {
@@ -143,7 +144,7 @@ func TestCheckFindsEverythingThatNeedsNoLoad(t *testing.T) {
 			if libraries == nil {
 				libraries = installed
 			}
-			f := deploy.Check(file, bytes.NewReader(data), int64(len(data)), test.machine, libraries)
+			f := deploy.Check(file, modelfile.File{Bytes: bytes.NewReader(data), Size: int64(len(data))}, test.machine, libraries)
 			for i, p := range test.problems {
 				if p.Message == "*" && i < len(f.Problems) { // another package's words
 					f.Problems[i].Message, f.Problems[i].Hint = "*", ""

@@ -306,10 +306,10 @@ func TestASubmissionThatCannotBeginSaysWhy(t *testing.T) {
 		},
 		"artifacts that are none": {
 			base,
-			map[string]string{"model": "../../x", "weights": digest},
+			map[string]string{"model": "../../x", "weight": digest},
 			"", fault.Invalid,
 			`artifacts.model: digest "../../x": want sha256: and 64 lower-case hexadecimal digits` + "\n" +
-				`artifacts: "weights" is unknown, want model, labels or golden`,
+				`artifacts: "weight" is unknown, want model, weights, labels or golden`,
 			missing,
 		},
 		"a name that breaks the grammar": {

@@ -151,9 +151,10 @@ func neededArtifacts(file *deployfile.File, given map[string]string) (problems f
 	}
 	roles := map[string]bool{}
 	for _, want := range []struct{ role, key, path string }{
-		{"model", "model.path", file.Model.Path},
-		{"labels", "model.labels", file.Model.Labels},
-		{"golden", "tests.functional_test.golden", golden},
+		{roleModel, "model.path", file.Model.Path},
+		{roleWeights, "model.path", ""}, // where the format has them: checking the model will tell
+		{roleLabels, "model.labels", file.Model.Labels},
+		{roleGolden, "tests.functional_test.golden", golden},
 	} {
 		roles[want.role] = true
 		if want.path != "" && given[want.role] == "" {
@@ -164,7 +165,7 @@ func neededArtifacts(file *deployfile.File, given map[string]string) (problems f
 		digest := given[role]
 		switch err := artifact.CheckDigest(digest); {
 		case !roles[role]:
-			problems.Add("artifacts", 0, "%.64q is unknown, want model, labels or golden", role)
+			problems.Add("artifacts", 0, "%.64q is unknown, want model, weights, labels or golden", role)
 		case err != nil && digest != "":
 			problems.Add("artifacts."+role, 0, "%s", fault.Message(err))
 		}

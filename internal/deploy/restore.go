@@ -99,11 +99,11 @@ func (m *Manager) reload(ctx context.Context, record *modelRecord) (*Served, err
 	if err != nil {
 		return nil, err
 	}
-	memory, err := m.host.Artifacts.Load(rel.Artifacts["model"])
+	bytes, err := m.open(rel.Artifacts)
 	if err != nil {
 		return nil, err
 	}
-	return m.load(ctx, record.Name, file, memory, rel, (&Findings{}).threads(file, m.host.Machine))
+	return m.load(ctx, record.Name, file, bytes, rel, (&Findings{}).threads(file, m.host.Machine))
 }
 
 // activate lets a loaded version serve, and unloads the one before it when its

@@ -1,7 +1,6 @@
 package deploy
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,7 +9,6 @@ import (
 	"verge/client"
 	"verge/internal/deployfile"
 	"verge/internal/fault"
-	"verge/internal/native"
 )
 
 // run is one deployment in progress. One goroutine executes it; d is read by
@@ -24,9 +22,9 @@ type run struct {
 	log    *eventLog
 	cancel context.CancelCauseFunc
 
-	threads   int            // from checking
-	model     *native.Memory // the verified bytes, from checking until loading takes them over
-	candidate *Served        // from loading; nil once it serves
+	threads   int     // from checking
+	model     memory  // the verified files, from checking until loading takes them over
+	candidate *Served // from loading; nil once it serves
 }
 
 func newRun(m *Manager, d *client.Deployment, record *modelRecord, file *deployfile.File, req client.DeploymentRequest) *run {
@@ -41,9 +39,7 @@ func (r *run) execute(ctx context.Context) {
 	log := r.m.host.Log.With("deployment_id", r.d.ID, "model", r.d.Model, "version", r.d.Version)
 	log.Info("deployment began", "digest", r.d.Digest, "stage", r.d.Stage)
 	err := r.phases(ctx)
-	if r.model != nil {
-		r.model.Close() //nolint:errcheck,gosec // only read
-	}
+	r.model.close() //nolint:errcheck,gosec // only read
 	if r.candidate != nil {
 		r.m.release(r.candidate)
 	}
@@ -173,12 +169,12 @@ func (r *run) progress(p client.Progress) {
 
 // check is the phase that looks at everything which needs no load.
 func (r *run) check(context.Context) error {
-	memory, err := r.m.host.Artifacts.Load(r.d.Digest)
+	bytes, err := r.m.open(r.req.Artifacts)
 	if err != nil {
 		return err
 	}
-	r.model = memory
-	findings := Check(r.file, bytes.NewReader(memory.Bytes()), int64(len(memory.Bytes())), r.m.host.Machine, r.m.host.Libraries)
+	r.model = bytes
+	findings := Check(r.file, bytes.file(), r.m.host.Machine, r.m.host.Libraries)
 	findings.CheckDigest(r.file, r.d.Digest)
 	for _, w := range findings.Warnings {
 		r.warn(w)
@@ -207,9 +203,9 @@ func (r *run) prepare(context.Context) error {
 
 // load is the phase that starts a worker with the candidate in it.
 func (r *run) load(ctx context.Context) error {
-	memory := r.model
-	r.model = nil
-	served, err := r.m.load(ctx, r.d.Model, r.file, memory, &release{
+	bytes := r.model
+	r.model = memory{}
+	served, err := r.m.load(ctx, r.d.Model, r.file, bytes, &release{
 		Version: r.d.Version, Deployment: r.d.ID, Spec: r.req.Spec, SpecName: r.req.SpecName, Artifacts: r.req.Artifacts,
 		IgnorePackages: r.req.IgnorePackages,
 	}, r.threads)

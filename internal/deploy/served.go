@@ -12,7 +12,6 @@ import (
 	"verge/internal/gate"
 	"verge/internal/inference"
 	"verge/internal/monitor"
-	"verge/internal/native"
 	"verge/internal/serve"
 	"verge/internal/tensor"
 )
@@ -27,7 +26,7 @@ type Served struct {
 	Labels  []string
 
 	release *release
-	memory  *native.Memory
+	memory  memory
 	cases   []gate.Case     // golden ones; nil once it serves
 	probe   []tensor.Tensor // one request that it takes
 	source  string          // where that comes from
@@ -38,7 +37,16 @@ type Served struct {
 func (s *Served) Deployment() string { return s.release.Deployment }
 
 // Digest returns the digest of the model's bytes.
-func (s *Served) Digest() string { return s.release.Artifacts["model"] }
+func (s *Served) Digest() string { return s.release.Artifacts[roleModel] }
+
+// Digests returns the digests of all files that it was loaded from.
+func (s *Served) Digests() []string {
+	digests := []string{s.Digest()}
+	if weights := s.release.Artifacts[roleWeights]; weights != "" {
+		digests = append(digests, weights)
+	}
+	return digests
+}
 
 // answer is one output of the probe, as it was when the version was committed.
 type answer struct {
@@ -53,24 +61,24 @@ type answer struct {
 const maxAnswer = 256 << 10
 
 // load brings one release into a new session beside whatever serves, warms it
-// up, and registers it as a candidate that only a private route reaches. memory
-// holds the model's verified bytes, which it takes over.
-func (m *Manager) load(ctx context.Context, model string, file *deployfile.File, memory *native.Memory, rel *release, threads int) (_ *Served, err error) {
-	s := &Served{Model: model, File: file, Monitor: m.host.Recorder(), release: rel, memory: memory}
+// up, and registers it as a candidate that only a private route reaches. bytes
+// holds the model's verified files, which it takes over.
+func (m *Manager) load(ctx context.Context, model string, file *deployfile.File, bytes memory, rel *release, threads int) (_ *Served, err error) {
+	s := &Served{Model: model, File: file, Monitor: m.host.Recorder(), release: rel, memory: bytes}
 	defer func() {
 		if err != nil {
 			m.release(s)
 		}
 	}()
-	if s.Labels, err = m.labels(rel.Artifacts["labels"]); err != nil {
+	if s.Labels, err = m.labels(rel.Artifacts[roleLabels]); err != nil {
 		return nil, err
 	}
-	rt, err := m.host.Runtime(runtimeName(file, s.memory.Bytes()), file.Isolation)
+	rt, err := m.host.Runtime(runtimeName(file, bytes.model.Bytes()), file.Isolation)
 	if err != nil {
 		return nil, err
 	}
 	name := fmt.Sprintf("%s@%d", model, rel.Version)
-	s.Session, err = rt.Load(ctx, inference.Model{Name: name, Data: s.memory.Bytes(), FD: s.memory.FD()}, m.options(file, rel, model, threads))
+	s.Session, err = rt.Load(ctx, bytes.named(name), m.options(file, rel, model, threads))
 	if err != nil {
 		return nil, err
 	}
@@ -82,7 +90,7 @@ func (m *Manager) load(ctx context.Context, model string, file *deployfile.File,
 		return nil, err
 	}
 	signature := s.Version.Signature()
-	if s.cases, err = m.golden(file, rel.Artifacts["golden"], signature); err != nil {
+	if s.cases, err = m.golden(file, rel.Artifacts[roleGolden], signature); err != nil {
 		return nil, err
 	}
 	if s.probe, s.source, err = probe(file, signature, s.cases); err != nil {
@@ -211,9 +219,7 @@ func (m *Manager) release(s *Served) {
 	case s.Session != nil:
 		errs = append(errs, s.Session.Close())
 	}
-	if s.memory != nil {
-		errs = append(errs, s.memory.Close())
-	}
+	errs = append(errs, s.memory.close())
 	if err := errors.Join(errs...); err != nil {
 		m.host.Log.Warn("version was not unloaded cleanly", "model", s.Model, "version", s.release.Version, "err", err)
 	}

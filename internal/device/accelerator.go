@@ -1,23 +1,51 @@
 package device
 
-import (
-	"path"
-	"slices"
-	"strings"
-)
-
-// Accelerator is a kind of device that models can run on.
+// Accelerator is one device that models can run on.
 type Accelerator struct {
-	Kind      string   `json:"kind"`       // of Kinds
-	Found     []string `json:"found"`      // device nodes
-	LookedFor []string `json:"looked_for"` // patterns of device nodes
+	Kind             string      `json:"kind"` // of Kinds, or Other
+	Name             string      `json:"name,omitempty"`
+	Vendor           string      `json:"vendor,omitempty"`
+	ID               string      `json:"id,omitempty"`      // "8086:7d1d", on PCI and USB
+	Bus              string      `json:"bus,omitempty"`     // "pci", "usb", "platform"
+	Address          string      `json:"address,omitempty"` // on the bus: "0000:00:0b.0"
+	Driver           string      `json:"driver,omitempty"`
+	DriverVersion    string      `json:"driver_version,omitempty"`
+	FirmwareVersion  string      `json:"firmware_version,omitempty"`
+	Nodes            []string    `json:"nodes"` // in /dev, the one that libraries open first
+	State            string      `json:"state"`
+	Problem          string      `json:"problem,omitempty"` // why State is not ready, and what to do
+	Unified          bool        `json:"unified"`           // shares the machine's memory, which Memory counts
+	MemoryTotalBytes int64       `json:"memory_total_bytes,omitempty"`
+	MemoryFreeBytes  int64       `json:"memory_free_bytes,omitempty"`
+	Celsius          *float64    `json:"celsius,omitempty"`
+	Candidates       []Candidate `json:"candidates"` // package provider fills them in
+}
+
+// Candidate is a runtime, with one of its providers, that is made for an accelerator.
+type Candidate struct {
+	Runtime  string   `json:"runtime"`
+	Provider string   `json:"provider"`
+	Missing  []string `json:"missing"` // why it cannot be used here; empty: it can
 }
 
 // The kinds of accelerators.
 const (
 	GPU = "gpu"
-	NPU = "npu" // a neural processing unit
+	NPU = "npu" // a neural processing unit, or a signal processor that serves as one
 	TPU = "tpu" // an Edge TPU
+
+	// Other is a device of the kernel's accel class that no deployment can ask for:
+	// a card for training (Gaudi), or one whose driver this version does not know.
+	Other = "other"
+)
+
+// The states of accelerators.
+const (
+	Ready      = "ready"
+	NoFirmware = "no firmware yet" // an Edge TPU gets it at first use
+	NoDriver   = "no driver"
+	NoNode     = "no node" // a driver, but nothing in /dev: as in a container
+	NoAccess   = "no access"
 )
 
 // Kinds returns every kind of accelerator that is looked for.
@@ -26,64 +54,35 @@ func Kinds() []string { return []string{GPU, NPU, TPU} }
 const (
 	renderNodes = "/dev/dri/renderD*"
 	accelNodes  = "/dev/accel/accel*"
+	pciDevices  = "/sys/bus/pci/devices/*"
 	usbDevices  = "/sys/bus/usb/devices/*"
-	rockchipNPU = "RKNPU" // the vendor kernel's driver, which calls itself a graphics device
 )
 
-// Accelerators returns the device nodes of a kind that are there, and the patterns
-// that were looked for. That a node is there says that a driver is, not that a
-// library can use it. An unknown kind has neither.
-func (m *Machine) Accelerators(kind string) (found, lookedFor []string) {
-	found = []string{}
-	switch kind {
-	case GPU:
+// LookedFor returns, for each of Kinds, the patterns that say where it would be.
+func LookedFor() map[string][]string {
+	return map[string][]string{
 		// NVIDIA's driver; its Jetson boards' two; ARM's and Qualcomm's; and all that the kernel has.
-		lookedFor = []string{"/dev/nvidia[0-9]*", "/dev/nvhost-gpu", "/dev/nvgpu/igpu*", "/dev/mali[0-9]*", "/dev/kgsl-3d[0-9]*", renderNodes}
-		found = m.nodes(found, lookedFor, func(driver string) bool {
-			return driver != rockchipNPU && driver != "vgem" // the latter is memory without a device
-		})
-	case NPU:
-		lookedFor = []string{accelNodes, "/dev/hailo[0-9]*", "/dev/fastrpc-cdsp*", "/dev/ethosu[0-9]*", renderNodes + " (driver " + rockchipNPU + ")"}
-		found = m.nodes(found, lookedFor[:len(lookedFor)-1], func(string) bool { return true })
-		found = m.nodes(found, []string{renderNodes}, func(driver string) bool { return driver == rockchipNPU })
-	case TPU:
-		lookedFor = []string{"/dev/apex_[0-9]*", usbDevices + " (1a6e:089a, 18d1:9302)"}
-		found = append(m.nodes(found, lookedFor[:1], func(string) bool { return true }), m.usbTPUs()...)
+		GPU: {
+			"/dev/nvidia[0-9]*", "/dev/nvhost-gpu", "/dev/nvgpu/igpu*/ctrl", "/dev/mali[0-9]*", "/dev/kgsl-3d[0-9]*", renderNodes,
+			pciDevices + " (class 03 of AMD, Intel, NVIDIA)",
+		},
+		NPU: {
+			accelNodes + " (drivers amdxdna, ethosu, intel_vpu, qaic, rocket)", "/dev/hailo[0-9]*", "/dev/fastrpc-cdsp*", "/dev/ethosu[0-9]*", "/dev/rknpu",
+			renderNodes + " (driver RKNPU)", pciDevices + " (known ids)",
+		},
+		TPU: {"/dev/apex_[0-9]*", pciDevices + " (1ac1:089a)", usbDevices + " (1a6e:089a, 18d1:9302)"},
+	}
+}
+
+// Accelerators returns the device nodes of a kind, one for each device that has
+// one, and where the kind was looked for. That a node is there says that a driver
+// is, not that a library can use it. An unknown kind has neither.
+func (m *Machine) Accelerators(kind string) (found, lookedFor []string) {
+	found, lookedFor = []string{}, LookedFor()[kind]
+	for _, a := range m.scan() {
+		if a.Kind == kind && lookedFor != nil && len(a.Nodes) > 0 {
+			found = append(found, a.Nodes[0])
+		}
 	}
 	return found, lookedFor
 }
-
-// nodes appends the device nodes that match one of the patterns. A render node
-// counts where its driver is wanted.
-func (m *Machine) nodes(found, patterns []string, wanted func(driver string) bool) []string {
-	for _, pattern := range patterns {
-		for _, node := range m.files.glob(pattern) {
-			if pattern == renderNodes && !wanted(m.files.driver("/sys/class/drm/"+path.Base(node)+"/device")) {
-				continue
-			}
-			found = append(found, node)
-		}
-	}
-	return found
-}
-
-// usbTPUs finds Edge TPUs on USB: one changes its name at first use, when it gets
-// its firmware.
-func (m *Machine) usbTPUs() []string {
-	var found []string
-	for _, device := range m.files.glob(usbDevices) {
-		id := m.files.line(path.Join(device, "idVendor")) + ":" + m.files.line(path.Join(device, "idProduct"))
-		if !slices.Contains([]string{"1a6e:089a", "18d1:9302"}, id) {
-			continue
-		}
-		bus, device3 := m.files.line(path.Join(device, "busnum")), m.files.line(path.Join(device, "devnum"))
-		if node := path.Join("/dev/bus/usb", pad3(bus), pad3(device3)); bus != "" && device3 != "" && m.files.exists(node) {
-			device = node
-		}
-		found = append(found, device)
-	}
-	return found
-}
-
-// pad3 is how the names of USB nodes are written.
-func pad3(number string) string { return strings.Repeat("0", max(0, 3-len(number))) + number }

@@ -1,6 +1,6 @@
 // Package device says what this machine is and how it is doing: board, processors,
-// memory, disk, temperatures, accelerators. It reads the kernel's own files, opens
-// no vendor library and starts no process:
+// clocks, memory, disk, temperatures, throttling, accelerators. It reads the
+// kernel's own files, opens no vendor library and starts no process:
 //
 //	m := device.New()
 //	m.CPUs()                      // threads that it makes sense to run
@@ -11,6 +11,12 @@
 // these files are missing on any machine. A control group that bounds this process
 // counts as the machine's bound: memory and processors are those that it may use.
 //
-// Every file is read anew at each call and below one directory, "/" unless a test
-// gives another. A Machine holds no state and is safe for concurrent use.
+// An accelerator is one device, however many nodes and classes the kernel shows it
+// in, and is what its driver says it is. Its memory is told only where it is its own:
+// what shares the machine's is counted once, in Memory. Package provider adds which
+// runtimes are made for it.
+//
+// Every file is read anew at each call and below one directory, "/" unless a test or
+// a person gives another; symbolic links are followed below it. A Machine holds no
+// state and is safe for concurrent use.
 package device

@@ -3,6 +3,7 @@ package device
 import (
 	"io"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -16,7 +17,43 @@ const mostText = 4 << 20
 // files is the directory that absolute paths are read below.
 type files string
 
-func (f files) path(name string) string { return filepath.Join(string(f), name) }
+// path is where an absolute name is for this process.
+func (f files) path(name string) string {
+	if f == "/" {
+		return filepath.Clean(name)
+	}
+	return filepath.Join(string(f), f.follow(name))
+}
+
+// follow returns a name with the symbolic links on its way followed, as if the
+// directory were the root: a link to /etc leads to the directory's etc.
+func (f files) follow(name string) string {
+	const mostLinks = 40 // as the kernel allows
+	at, links := "/", 0
+	for rest := strings.Split(name, "/"); len(rest) > 0; {
+		part := rest[0]
+		rest = rest[1:]
+		if part == "" || part == "." {
+			continue
+		}
+		if part == ".." {
+			at = path.Dir(at)
+			continue
+		}
+		next := path.Join(at, part)
+		target, err := os.Readlink(filepath.Join(string(f), next))
+		if err != nil || links >= mostLinks { // no link, or a loop of them
+			at = next
+			continue
+		}
+		links++
+		if path.IsAbs(target) {
+			at = "/"
+		}
+		rest = append(strings.Split(target, "/"), rest...)
+	}
+	return at
+}
 
 // read returns the text of a file, or false where it cannot be read: sensors
 // answer EINVAL or ENODATA while they have nothing to tell.
@@ -42,33 +79,52 @@ func (f files) number(name string) (int64, bool) {
 	return n, err == nil
 }
 
+// hex returns the digits of a number that a file holds as "0x8086".
+func (f files) hex(name string) string { return strings.TrimPrefix(f.line(name), "0x") }
+
 func (f files) exists(name string) bool {
 	_, err := os.Stat(f.path(name))
 	return err == nil
 }
 
-// glob returns the paths that match a pattern, without the directory that they are
-// below, so that thermal_zone2 comes before thermal_zone10.
+// glob returns the names that match a pattern, shorter ones first, so that
+// thermal_zone2 comes before thermal_zone10.
 func (f files) glob(pattern string) []string {
-	found, err := filepath.Glob(f.path(pattern))
-	if err != nil {
-		return nil // the pattern is ours; nothing matches a wrong one
+	found := []string{"/"}
+	for part := range strings.SplitSeq(strings.Trim(pattern, "/"), "/") {
+		var next []string
+		for _, dir := range found {
+			if !strings.ContainsAny(part, "*?[") {
+				next = append(next, path.Join(dir, part))
+				continue
+			}
+			entries, err := os.ReadDir(f.path(dir))
+			if err != nil {
+				continue // no directory has no entries
+			}
+			for _, entry := range entries {
+				if ok, err := path.Match(part, entry.Name()); ok && err == nil {
+					next = append(next, path.Join(dir, entry.Name()))
+				}
+			}
+		}
+		found = next
 	}
-	root := strings.TrimSuffix(filepath.Clean(string(f)), "/")
-	for i, name := range found {
-		found[i] = strings.TrimPrefix(name, root)
-	}
+	found = slices.DeleteFunc(found, func(name string) bool {
+		_, err := os.Lstat(filepath.Join(f.path(path.Dir(name)), path.Base(name)))
+		return err != nil
+	})
 	slices.SortStableFunc(found, func(a, b string) int { return len(a) - len(b) })
 	return found
 }
 
-// driver returns the name of the driver that a device's directory in /sys links to, or "".
-func (f files) driver(device string) string {
-	target, err := os.Readlink(f.path(filepath.Join(device, "driver")))
+// link returns the last element of what a symbolic link points to, or "".
+func (f files) link(name string) string {
+	target, err := os.Readlink(filepath.Join(f.path(path.Dir(name)), path.Base(name)))
 	if err != nil {
 		return ""
 	}
-	return filepath.Base(target)
+	return path.Base(target)
 }
 
 // fields yields "key : value" lines, as /proc is fond of.

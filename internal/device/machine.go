@@ -1,44 +1,81 @@
 package device
 
 import (
+	"cmp"
+	"path/filepath"
 	"runtime"
+	"strings"
 )
 
 // Machine is what the files below one directory describe.
 type Machine struct {
-	files files
-	arch  string // Go's name
+	files  files
+	arch   string                 // Go's name
+	access func(name string) bool // whether a node may be opened; replaced in tests
 }
 
 // New returns the machine that this process runs on.
 func New() *Machine { return At("/", runtime.GOARCH) }
 
-// At returns the machine of an architecture, by Go's name, whose /proc, /sys, /dev,
-// /etc and /lib are the ones below root.
-func At(root, arch string) *Machine { return &Machine{files: files(root), arch: arch} }
+// At returns the machine whose /proc, /sys, /dev, /etc and libraries are the ones
+// below root. arch is Go's name of its architecture; "" leaves that to the files.
+func At(root, arch string) *Machine {
+	m := &Machine{files: files(filepath.Clean(root)), arch: arch, access: mayOpen}
+	if arch == "" {
+		m.arch = m.architecture()
+	}
+	return m
+}
+
+// architecture tells from the form of /proc/cpuinfo, else from the name of the
+// dynamic loader, what the machine is. Without both it is this program's.
+func (m *Machine) architecture() string {
+	text, _ := m.files.read("/proc/cpuinfo")
+	arch := ""
+	fields(text, func(key, value string) {
+		switch {
+		case key == "vendor_id" || key == "flags":
+			arch = "amd64"
+		case key == "CPU implementer" && arch == "":
+			arch = "arm64"
+		case key == "Features" && !strings.Contains(" "+value+" ", " asimd "):
+			arch = "arm" // a 64-bit kernel has asimd in each line of features
+		}
+	})
+	for _, loader := range [][2]string{{"lib64/ld-linux-x86-64.so.2", "amd64"}, {"lib/ld-linux-aarch64.so.1", "arm64"}, {"lib/ld-linux-armhf.so.3", "arm"}} {
+		if arch == "" && (m.files.exists("/"+loader[0]) || m.files.exists("/usr/"+loader[0])) {
+			arch = loader[1]
+		}
+	}
+	return cmp.Or(arch, runtime.GOARCH)
+}
 
 // Facts is a machine at one moment. In JSON it is the body of the management API's
 // /v1/device.
 type Facts struct {
-	Board        string        `json:"board,omitempty"`
-	OS           string        `json:"os"`
-	Kernel       string        `json:"kernel,omitempty"`
-	Libc         string        `json:"libc,omitempty"`
-	CPU          CPU           `json:"cpu"`
-	Memory       Memory        `json:"memory"`
-	Disk         *Disk         `json:"disk,omitempty"`
-	LoadAverage  []float64     `json:"load_average"`
-	Temperatures []Temperature `json:"temperatures"`
-	Accelerators []Accelerator `json:"accelerators"`
+	Board        Board               `json:"board"`
+	OS           string              `json:"os"`
+	Kernel       string              `json:"kernel,omitempty"`
+	Libc         string              `json:"libc,omitempty"`
+	CPU          CPU                 `json:"cpu"`
+	Memory       Memory              `json:"memory"`
+	Disk         *Disk               `json:"disk,omitempty"`
+	LoadAverage  []float64           `json:"load_average"`
+	Temperatures []Temperature       `json:"temperatures"`
+	Frequencies  []Frequency         `json:"frequencies"`
+	Throttling   Throttling          `json:"throttling"`
+	Accelerators []Accelerator       `json:"accelerators"`
+	LookedFor    map[string][]string `json:"looked_for"` // where an accelerator of each kind would be
 }
 
-// Facts reads everything. disk is a path on the file system to tell about; ""
+// Facts reads everything but the candidates of accelerators. disk is a path on the file system to tell about; ""
 // leaves it out.
 func (m *Machine) Facts(disk string) Facts {
 	facts := Facts{
 		Board: m.Board(), OS: runtime.GOOS, Kernel: m.Kernel(), Libc: m.Libc(),
 		CPU: m.CPU(), LoadAverage: m.LoadAverage(), Temperatures: m.Temperatures(),
-		Accelerators: []Accelerator{},
+		Frequencies: m.Frequencies(), Throttling: m.Throttling(),
+		Accelerators: m.scan(), LookedFor: LookedFor(),
 	}
 	if memory, err := m.Memory(); err == nil {
 		facts.Memory = memory
@@ -47,10 +84,6 @@ func (m *Machine) Facts(disk string) Facts {
 		if d, err := m.Disk(disk); err == nil {
 			facts.Disk = &d
 		}
-	}
-	for _, kind := range Kinds() {
-		found, lookedFor := m.Accelerators(kind)
-		facts.Accelerators = append(facts.Accelerators, Accelerator{Kind: kind, Found: found, LookedFor: lookedFor})
 	}
 	return facts
 }

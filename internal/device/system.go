@@ -2,20 +2,88 @@ package device
 
 import (
 	"bytes"
+	"cmp"
 	"io"
 	"os"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
 
-// Board returns what the firmware calls the machine: "Raspberry Pi 5 Model B Rev
-// 1.0", or maker and product of a PC. It is "" where the firmware tells none.
-func (m *Machine) Board() string {
+// Board is the machine as its firmware describes it. All of it is empty where the
+// firmware tells nothing, as in a container.
+type Board struct {
+	Model      string   `json:"model,omitempty"` // "Raspberry Pi 5 Model B Rev 1.0", or maker and product of a PC
+	Vendor     string   `json:"vendor,omitempty"`
+	Compatible []string `json:"compatible,omitempty"` // of the device tree: the board first, its processor last
+	Release    string   `json:"release,omitempty"`    // "L4T 36.4.3", of a Jetson's system
+	PowerMode  string   `json:"power_mode,omitempty"` // of a Jetson: "15W"
+}
+
+// Board reads what the firmware calls the machine.
+func (m *Machine) Board() Board {
+	b := Board{Compatible: m.compatible()}
 	for _, name := range []string{"/proc/device-tree/model", "/sys/firmware/devicetree/base/model"} {
-		if model := m.files.line(name); model != "" {
-			return model
+		b.Model = cmp.Or(b.Model, m.files.line(name))
+	}
+	if b.Model == "" {
+		b.Model, b.Vendor = m.dmi()
+	} else if len(b.Compatible) > 0 {
+		b.Vendor, _, _ = strings.Cut(b.Compatible[0], ",")
+	}
+	if isTegra(b.Compatible) {
+		b.Release, b.PowerMode = m.l4t(), m.powerMode()
+	}
+	return b
+}
+
+// compatible returns the strings of the device tree's root: NUL-terminated, by the
+// Devicetree Specification, section 2.3.1.
+func (m *Machine) compatible() []string {
+	for _, name := range []string{"/proc/device-tree/compatible", "/sys/firmware/devicetree/base/compatible"} {
+		if text := m.files.line(name); text != "" {
+			return strings.Split(text, "\x00")
 		}
 	}
+	return nil
+}
+
+// isTegra says whether a board has one of NVIDIA's own processors, as Jetsons have.
+func isTegra(compatible []string) bool {
+	return slices.ContainsFunc(compatible, func(name string) bool { return strings.HasPrefix(name, "nvidia,tegra") })
+}
+
+// l4t returns the release of NVIDIA's system for Jetsons, of a line such as "# R36
+// (release), REVISION: 4.3, GCID: …", or "".
+func (m *Machine) l4t() string {
+	line := regexp.MustCompile(`^# R([0-9]{1,3}) \(release\), REVISION: ([0-9]{1,3}(?:\.[0-9]{1,3}){0,2}),`)
+	if found := line.FindStringSubmatch(m.files.line("/etc/nv_tegra_release")); found != nil {
+		return "L4T " + found[1] + "." + found[2]
+	}
+	return ""
+}
+
+// powerMode returns the mode that nvpmodel set last ("pmode:0002"), by the name that
+// its configuration gives the number ("< POWER_MODEL ID=2 NAME=MAXN_SUPER >"). It is
+// "mode 2" where that has none, and "" where none was ever set.
+func (m *Machine) powerMode() string {
+	digits, ok := strings.CutPrefix(m.files.line("/var/lib/nvpmodel/status"), "pmode:")
+	mode, err := strconv.ParseUint(digits, 10, 16)
+	if !ok || err != nil {
+		return ""
+	}
+	number := strconv.FormatUint(mode, 10)
+	text, _ := m.files.read("/etc/nvpmodel.conf")
+	name := regexp.MustCompile(`(?m)^\s*<\s*POWER_MODEL\s+ID=` + number + `\s+NAME=(\S{1,64})\s*>`)
+	if found := name.FindStringSubmatch(text); found != nil {
+		return found[1]
+	}
+	return "mode " + number
+}
+
+// dmi returns what a PC's firmware tells: maker and product, or those of its board.
+func (m *Machine) dmi() (model, vendor string) {
 	const dmi = "/sys/class/dmi/id/"
 	for _, pair := range [][2]string{{"sys_vendor", "product_name"}, {"board_vendor", "board_name"}} {
 		maker, product := dmiText(m.files.line(dmi+pair[0])), dmiText(m.files.line(dmi+pair[1]))
@@ -23,11 +91,11 @@ func (m *Machine) Board() string {
 			continue
 		}
 		if strings.HasPrefix(product, maker) {
-			return product
+			return product, maker
 		}
-		return maker + " " + product
+		return maker + " " + product, maker
 	}
-	return ""
+	return "", ""
 }
 
 // dmiText leaves out what makers leave in when they tell nothing.

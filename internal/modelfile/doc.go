@@ -3,9 +3,9 @@
 // counts for nothing. No native library is involved, so a file of unknown
 // origin is looked at here before one is given it.
 //
-// ONNX files are read in full (package onnx). The other formats that Verge
-// knows of are recognised, and refused with the runtime that they need. What
-// people mistake for a model (an archive, a PyTorch checkpoint, a web page that
+// ONNX, TensorFlow Lite and OpenVINO files are read in full, each by the package of
+// its name. A TensorRT engine is recognised, and refused with the runtime that it
+// needs. What people mistake for a model (an archive, a PyTorch checkpoint, a web page that
 // was downloaded in its place) is named in the error.
 //
 // All functions may be called from many goroutines.

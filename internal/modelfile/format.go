@@ -19,7 +19,7 @@ const opSniff = "modelfile.sniff"
 // Format is a kind of model file, by its name in deployment files.
 type Format string
 
-// The formats. This version serves ONNX.
+// The formats.
 const (
 	ONNX     Format = "onnx"
 	TFLite   Format = "tflite"
@@ -217,7 +217,7 @@ func isText(head []byte) bool {
 
 // unknown is the error for bytes of which nothing is known.
 func unknown(head []byte, size int64) error {
-	const hint = "Give an ONNX file. If this is one, it is damaged or was cut off: copy or export it again."
+	const hint = "Give an ONNX, TensorFlow Lite or OpenVINO file. If this is one, it is damaged or was cut off: copy or export it again."
 	if size < 16 {
 		return fault.New(fault.Corrupt, opSniff, "a file of %d B is too small for a model", size).WithHint(hint)
 	}

@@ -7,20 +7,33 @@ import (
 	"verge/internal/fault"
 	"verge/internal/inference"
 	"verge/internal/modelfile/onnx"
+	"verge/internal/modelfile/openvino"
+	"verge/internal/modelfile/tflite"
 )
 
 // Limits caps what looking at one file may cost.
 type Limits struct {
-	ONNX onnx.Limits
+	ONNX     onnx.Limits
+	TFLite   tflite.Limits
+	OpenVINO openvino.Limits
 }
 
 // DefaultLimits suits any model that runs on one machine.
-func DefaultLimits() Limits { return Limits{ONNX: onnx.DefaultLimits()} }
+func DefaultLimits() Limits {
+	return Limits{ONNX: onnx.DefaultLimits(), TFLite: tflite.DefaultLimits(), OpenVINO: openvino.DefaultLimits()}
+}
+
+// File is a model as it lies on disk or in memory.
+type File struct {
+	Bytes   io.ReaderAt
+	Size    int64
+	Weights int64 // size of the second file that an OpenVINO model has, its .bin; 0 where there is none
+}
 
 // Info is what a model file says about itself.
 type Info struct {
 	Format    Format              `json:"format"`
-	SizeBytes int64               `json:"size_bytes"`
+	SizeBytes int64               `json:"size_bytes"` // of the file, and of the .bin beside it
 	Signature inference.Signature `json:"signature"`
 
 	// MemoryEstimate is what serving the model takes at the least, in bytes:
@@ -30,46 +43,49 @@ type Info struct {
 	// the file does not tell, are not in it.
 	MemoryEstimate int64 `json:"memory_estimate_bytes"`
 
-	ONNX *onnx.Model `json:"onnx,omitempty"` // set where Format is ONNX
+	// The one that Format says is set.
+	ONNX     *onnx.Model     `json:"onnx,omitempty"`
+	TFLite   *tflite.Model   `json:"tflite,omitempty"`
+	OpenVINO *openvino.Model `json:"openvino,omitempty"`
 }
 
-// Inspect reads the model file of size bytes that r holds. It fails as Sniff
-// and onnx.Read do, and with fault.Unsupported for a format that this version
+// Inspect reads a model file. It fails as Sniff and the Read of the format's
+// package do, and with fault.Unsupported for a format that this version
 // recognises but has no runtime for.
-func Inspect(r io.ReaderAt, size int64, limits Limits) (*Info, error) {
-	format, err := Sniff(r, size)
+func Inspect(file File, limits Limits) (*Info, error) {
+	format, err := Sniff(file.Bytes, file.Size)
 	if err != nil {
 		return nil, err
 	}
-	if runtime := format.missingRuntime(); runtime != "" {
-		return nil, fault.New(fault.Unsupported, "modelfile.inspect", "the file is %s, which needs the %s runtime, which this version lacks",
-			format.Title(), runtime).WithHint("Export the model to ONNX.")
-	}
-	model, err := onnx.Read(r, size, limits.ONNX)
-	if err != nil {
-		return nil, err
-	}
-	return &Info{
-		Format:         format,
-		SizeBytes:      size,
-		Signature:      model.Signature,
-		MemoryEstimate: sum(size, model.ParameterBytes, model.ActivationBytes),
-		ONNX:           model,
-	}, nil
-}
-
-// missingRuntime is the runtime that a format needs and this version lacks, or "".
-func (f Format) missingRuntime() string {
-	switch f {
-	case TFLite:
-		return "litert"
-	case OpenVINO:
-		return "openvino"
-	case TensorRT:
-		return "tensorrt"
+	info := &Info{Format: format, SizeBytes: sum(file.Size, file.Weights)}
+	switch format {
 	case ONNX:
+		if info.ONNX, err = onnx.Read(file.Bytes, file.Size, limits.ONNX); err != nil {
+			return nil, err
+		}
+		m := info.ONNX
+		info.Signature, info.MemoryEstimate = m.Signature, sum(file.Size, m.ParameterBytes, m.ActivationBytes)
+	case TFLite:
+		if info.TFLite, err = tflite.Read(file.Bytes, file.Size, limits.TFLite); err != nil {
+			return nil, err
+		}
+		m := info.TFLite
+		info.Signature, info.MemoryEstimate = m.Signature, sum(file.Size, m.ParameterBytes, m.ActivationBytes)
+	case OpenVINO:
+		weights := file.Weights
+		if weights == 0 {
+			weights = -1 // there is none
+		}
+		if info.OpenVINO, err = openvino.Read(file.Bytes, file.Size, weights, limits.OpenVINO); err != nil {
+			return nil, err
+		}
+		m := info.OpenVINO
+		info.Signature, info.MemoryEstimate = m.Signature, sum(info.SizeBytes, m.ParameterBytes, m.ConvertedBytes, m.ActivationBytes)
+	case TensorRT:
+		return nil, fault.New(fault.Unsupported, "modelfile.inspect", "the file is %s, which needs the tensorrt runtime, which this version lacks", format.Title()).
+			WithHint("Export the model to ONNX.")
 	}
-	return ""
+	return info, nil
 }
 
 // sum adds sizes, none of which is negative; it stops at the highest int64.

@@ -13,11 +13,12 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"verge/internal/fault"
+	"verge/internal/inference/inferencetest/tflitemodel"
 	"verge/internal/modelfile"
 )
 
 func inspect(data []byte) (*modelfile.Info, error) {
-	return modelfile.Inspect(bytes.NewReader(data), int64(len(data)), modelfile.DefaultLimits())
+	return modelfile.Inspect(modelfile.File{Bytes: bytes.NewReader(data), Size: int64(len(data))}, modelfile.DefaultLimits())
 }
 
 func digits(tb testing.TB) []byte {
@@ -87,7 +88,7 @@ func TestWhatIsNoModelIsNamed(t *testing.T) {
 		torch  = `Export it to ONNX with torch.onnx.export(model, example, "model.onnx").`
 		itself = "Give the model file itself."
 		onnx   = "Export the model to ONNX."
-		give   = "Give an ONNX file. If this is one, it is damaged or was cut off: copy or export it again."
+		give   = "Give an ONNX, TensorFlow Lite or OpenVINO file. If this is one, it is damaged or was cut off: copy or export it again."
 		data   = "Give the model file; data goes into tests.functional_test.golden or to verge predict."
 	)
 	no := func(what string) string { return "the file is " + what + ", not a model that can be served" }
@@ -100,8 +101,6 @@ func TestWhatIsNoModelIsNamed(t *testing.T) {
 		"empty":       {nil, fault.Corrupt, "the file is empty", "Copy or export the model again."},
 		"4 bytes":     {[]byte{0, 0, 0x80, 0x3f}, fault.Corrupt, "a file of 4 B is too small for a model", give},
 		"random":      {bytes.Repeat([]byte{0xca, 0xfe}, 50), fault.Invalid, "the format of the file is not known (it begins with ca fe ca fe ca fe ca fe)", give},
-		"TFLite":      {[]byte("\x1c\x00\x00\x00TFL3"), fault.Unsupported, "the file is a TensorFlow Lite model, which needs the litert runtime, which this version lacks", onnx},
-		"OpenVINO":    {[]byte("<net >"), fault.Unsupported, "the file is an OpenVINO model, which needs the openvino runtime, which this version lacks", onnx},
 		"TensorRT":    {[]byte("ftrt\x00\x00\x00\x00"), fault.Unsupported, "the file is a TensorRT engine, which needs the tensorrt runtime, which this version lacks", onnx},
 		"gzip":        {[]byte("\x1f\x8b\x08\x00\x00\x00\x00\x00"), fault.Invalid, no("a gzip archive"), unpack},
 		"tar":         {append(make([]byte, 257), "ustar\x0000"...), fault.Invalid, no("a tar archive"), unpack},
@@ -153,7 +152,7 @@ func TestADirectoryIsNamed(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer dir.Close()
-	_, err = modelfile.Inspect(dir, 4096, modelfile.DefaultLimits())
+	_, err = modelfile.Inspect(modelfile.File{Bytes: dir, Size: 4096}, modelfile.DefaultLimits())
 	if fault.Message(err) != "this is a directory, not a file" || fault.HintOf(err) != "Give the model file in it." {
 		t.Errorf("Inspect(directory) = %v, hint %q", err, fault.HintOf(err))
 	}
@@ -164,7 +163,7 @@ type broken struct{}
 func (broken) ReadAt([]byte, int64) (int, error) { return 0, errors.New("input/output error") }
 
 func TestAFileThatCannotBeReadIsNotCalledWrong(t *testing.T) {
-	_, err := modelfile.Inspect(broken{}, 100, modelfile.DefaultLimits())
+	_, err := modelfile.Inspect(modelfile.File{Bytes: broken{}, Size: 100}, modelfile.DefaultLimits())
 	if fault.KindOf(err) != fault.Internal || !strings.Contains(err.Error(), "input/output error") {
 		t.Errorf("Inspect = %v (%v), want the read error", err, fault.KindOf(err))
 	}
@@ -184,4 +183,37 @@ func FuzzInspect(f *testing.F) {
 			t.Fatalf("internal: %v", err)
 		}
 	})
+}
+
+func TestInspectReadsEachFormat(t *testing.T) {
+	const ir = `<net name="a" version="11"><layers>
+<layer id="0" name="x" type="Parameter" version="opset1"><data shape="1,4" element_type="f32"/><output><port id="0" names="x"><dim>1</dim><dim>4</dim></port></output></layer>
+<layer id="1" name="y" type="ReLU" version="opset1"><input><port id="0"/></input><output><port id="1" precision="FP32" names="y"><dim>1</dim><dim>4</dim></port></output></layer>
+<layer id="2" name="z" type="Result" version="opset1"><input><port id="0"/></input></layer>
+</layers><edges><edge from-layer="0" from-port="0" to-layer="1" to-port="0"/><edge from-layer="1" from-port="1" to-layer="2" to-port="0"/></edges></net>`
+	for name, tt := range map[string]struct {
+		file          modelfile.File
+		format        modelfile.Format
+		input, output string
+		size          int64
+	}{
+		"TensorFlow Lite": {
+			modelfile.File{Bytes: bytes.NewReader(tflitemodel.Join()), Size: int64(len(tflitemodel.Join()))},
+			modelfile.TFLite, "a FP32[-1,2]", "joined FP32[-1,5]", int64(len(tflitemodel.Join())),
+		},
+		"OpenVINO": {
+			modelfile.File{Bytes: strings.NewReader(ir), Size: int64(len(ir)), Weights: 8},
+			modelfile.OpenVINO, "x FP32[1,4]", "y FP32[1,4]", int64(len(ir)) + 8,
+		},
+	} {
+		info, err := modelfile.Inspect(tt.file, modelfile.DefaultLimits())
+		if err != nil {
+			t.Errorf("Inspect(%s) = %v, want no error", name, err)
+			continue
+		}
+		got := info.Signature
+		if info.Format != tt.format || got.Inputs[0].String() != tt.input || got.Outputs[0].String() != tt.output || info.SizeBytes != tt.size || info.MemoryEstimate <= tt.size {
+			t.Errorf("Inspect(%s) = %s of %d bytes, %v, %d bytes to serve it; want %s of %d bytes, %s, %s, and more than that", name, info.Format, info.SizeBytes, got, info.MemoryEstimate, tt.format, tt.size, tt.input, tt.output)
+		}
+	}
 }

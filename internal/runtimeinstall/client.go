@@ -34,7 +34,7 @@ func (in *install) download(ctx context.Context, root *os.Root, temp string) (*p
 	if s.Client == npmClient {
 		copies++ // in its cache
 	}
-	if err = in.room(root, copies*s.Size+s.LibrarySize); err != nil {
+	if err = in.room(root, copies*s.Size+s.bytes()); err != nil {
 		return nil, err
 	}
 	folder := path.Join(temp, "package")

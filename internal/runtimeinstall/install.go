@@ -2,6 +2,7 @@ package runtimeinstall
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"path"
@@ -140,23 +141,37 @@ func (in *install) found(sum string) Found {
 	return Found{Name: in.pin.Name, Version: in.pin.Version, Path: filepath.Join(in.dir, in.place()), Source: in.where, SHA256: sum}
 }
 
-// already reports whether the library is there and one of those that are wanted.
-// What cannot be read is not there.
+// already reports whether the library is there and one of those that are wanted,
+// with all that belongs beside it. What cannot be read is not there.
 func (in *install) already(ctx context.Context) (Result, bool) {
 	name := filepath.Join(in.dir, in.place())
+	for _, s := range in.sources {
+		if !holds(ctx, name, s.library(), in.progress) {
+			continue
+		}
+		whole := true
+		for _, m := range s.Beside {
+			whole = whole && holds(ctx, filepath.Join(filepath.Dir(name), path.Base(m.Member)), m, in.progress)
+		}
+		if whole {
+			return Result{Found: in.found(s.LibrarySHA256), Platform: in.platform, Already: true}, true
+		}
+	}
+	return Result{}, false
+}
+
+// holds reports whether a file has the bytes of a member.
+func holds(ctx context.Context, name string, m member, progress Progress) bool {
 	file, size, err := openRegular(name)
 	if err != nil {
-		return Result{}, false
+		return false
 	}
 	defer file.Close() //nolint:errcheck // only read
-	if !slices.ContainsFunc(in.sources, func(s source) bool { return s.LibrarySize == size }) {
-		return Result{}, false
+	if size != m.Size {
+		return false
 	}
-	sum, err := hashFile(ctx, file, size, in.progress)
-	if err != nil || !slices.ContainsFunc(in.sources, func(s source) bool { return s.LibrarySHA256 == sum }) {
-		return Result{}, false
-	}
-	return Result{Found: in.found(sum), Platform: in.platform, Already: true}, true
+	sum, err := hashFile(ctx, file, size, progress)
+	return err == nil && sum == m.SHA256
 }
 
 // run does the work, in a temporary folder of the runtime directory that is gone
@@ -184,16 +199,8 @@ func (in *install) run(ctx context.Context, root *os.Root) (result Result, err e
 		return Result{}, err
 	}
 	defer pack.file.Close() //nolint:errcheck // only read
-	library, err := pack.open()
-	if err != nil {
+	if err := in.unpack(ctx, root, temp, pack); err != nil {
 		return Result{}, err
-	}
-	defer library.Close() //nolint:errcheck // only read
-	if err := in.write(ctx, root, path.Join(temp, "library"), library, pack.source); err != nil {
-		return Result{}, err
-	}
-	if err := settle(root, path.Join(temp, "library"), in.place()); err != nil {
-		return Result{}, diskError(op, in.dir, err)
 	}
 	result = Result{Found: in.found(pack.source.LibrarySHA256), Platform: in.platform}
 	if !pack.bare {
@@ -202,19 +209,50 @@ func (in *install) run(ctx context.Context, root *os.Root) (result Result, err e
 	return result, nil
 }
 
-// write copies the library, verifies it on the way and brings it to disk.
-func (in *install) write(ctx context.Context, root *os.Root, name string, library io.Reader, s source) error {
+// unpack copies the members of a package into the temporary folder, and then moves
+// each to its place, the library last.
+func (in *install) unpack(ctx context.Context, root *os.Root, temp string, pack *packageFile) error {
 	const op = "runtimeinstall.install"
-	if err := in.room(root, s.LibrarySize); err != nil {
+	total := pack.source.bytes()
+	if err := in.room(root, total); err != nil {
 		return err
 	}
+	members := pack.source.members()
+	done := int64(0)
+	staged := func(i int) string { return path.Join(temp, fmt.Sprintf("member-%d", i)) }
+	for i, m := range members {
+		if err := in.write(ctx, root, staged(i), pack, m, func(n int64) { in.progress(Unpacking, done+n, total) }); err != nil {
+			return err
+		}
+		done += m.Size
+	}
+	for i, m := range members {
+		to := in.place()
+		if i < len(members)-1 {
+			to = path.Join(path.Dir(to), path.Base(m.Member))
+		}
+		if err := settle(root, staged(i), to); err != nil {
+			return diskError(op, in.dir, err)
+		}
+	}
+	return nil
+}
+
+// write copies a member, verifies it on the way and brings it to disk.
+func (in *install) write(ctx context.Context, root *os.Root, name string, pack *packageFile, m member, progress func(n int64)) error {
+	const op = "runtimeinstall.install"
+	content, err := pack.open(m)
+	if err != nil {
+		return err
+	}
+	defer content.Close() //nolint:errcheck // only read
 	file, err := in.create(root, name)
 	if err != nil {
 		return diskError(op, in.dir, err)
 	}
-	sum, n, err := copyHashed(ctx, file, io.LimitReader(library, s.LibrarySize+1), func(n int64) { in.progress(Unpacking, n, s.LibrarySize) })
-	if err == nil && (sum != s.LibrarySHA256 || n != s.LibrarySize) {
-		err = mismatch(in.pin, s.Member, n, sum, s.LibrarySize, s.LibrarySHA256)
+	sum, n, err := copyHashed(ctx, file, io.LimitReader(content, m.Size+1), progress)
+	if err == nil && (sum != m.SHA256 || n != m.Size) {
+		err = mismatch(in.pin, m.Member, n, sum, m.Size, m.SHA256)
 	}
 	if err == nil {
 		err = diskError(op, in.dir, file.Sync())

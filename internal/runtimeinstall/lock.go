@@ -51,6 +51,32 @@ type source struct {
 	Member        string   `json:"member"` // path of the library in the package
 	LibrarySize   int64    `json:"library_size"`
 	LibrarySHA256 string   `json:"library_sha256"`
+	Beside        []member `json:"beside,omitempty"` // what the library looks for in its own folder
+}
+
+// member is one more file of a package. It keeps its name where it is installed.
+type member struct {
+	Member string `json:"member"` // its path in the package
+	Size   int64  `json:"size"`
+	SHA256 string `json:"sha256"`
+}
+
+// library is the member that the runtime is opened by.
+func (s source) library() member {
+	return member{Member: s.Member, Size: s.LibrarySize, SHA256: s.LibrarySHA256}
+}
+
+// members are all files that are installed, the library last: it is there only when
+// all that it needs is.
+func (s source) members() []member { return append(slices.Clone(s.Beside), s.library()) }
+
+// bytes is the size of all members.
+func (s source) bytes() int64 {
+	total := int64(0)
+	for _, m := range s.members() {
+		total += m.Size
+	}
+	return total
 }
 
 // parseLock reads a lock file and checks what the rest relies on: names that are
@@ -78,7 +104,7 @@ func lockError(format string, args ...any) error {
 }
 
 func (p pin) check() error {
-	name := regexp.MustCompile(`^[a-z0-9][a-z0-9._-]*$`)
+	name := regexp.MustCompile(`^[a-z0-9][A-Za-z0-9._-]*$`)
 	if !name.MatchString(p.Name) || !name.MatchString(p.Version) || !name.MatchString(p.Library) {
 		return fmt.Errorf("name %q, version %q or library %q is not a file name", p.Name, p.Version, p.Library)
 	}
@@ -107,7 +133,14 @@ func (s source) check() error {
 	case s.Size < 1 || s.Size > most || s.LibrarySize < 1 || s.LibrarySize > most:
 		return fmt.Errorf("size %d or library_size %d, want 1 to %d", s.Size, s.LibrarySize, int64(most))
 	}
-	for _, sum := range []string{s.SHA256, s.LibrarySHA256} {
+	sums := []string{s.SHA256, s.LibrarySHA256}
+	for _, m := range s.Beside {
+		if m.Member == "" || m.Size < 1 || m.Size > most {
+			return fmt.Errorf("beside: member %q of %d bytes, want a path and 1 to %d", m.Member, m.Size, int64(most))
+		}
+		sums = append(sums, m.SHA256)
+	}
+	for _, sum := range sums {
 		if raw, err := hex.DecodeString(sum); err != nil || len(raw) != 32 || strings.ToLower(sum) != sum {
 			return fmt.Errorf("sha256 %q, want 64 lower-case hexadecimal digits", sum)
 		}
@@ -145,7 +178,7 @@ func (l *lock) pin(name string) (pin, error) {
 		known = append(known, p.Name)
 	}
 	subject, hint := fmt.Sprintf("runtime %.40q", name), "Known: "+strings.Join(known, ", ")+"."
-	if slices.Contains([]string{"litert", "openvino", "tensorrt"}, name) {
+	if slices.Contains([]string{"tensorrt"}, name) {
 		return pin{}, fault.New(fault.Unsupported, "runtimeinstall.name", "it comes with a later version").On(subject).WithHint("%s", hint)
 	}
 	return pin{}, fault.New(fault.NotFound, "runtimeinstall.name", "there is no such runtime").On(subject).WithHint("%s", hint)

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -22,28 +23,39 @@ type packageFile struct {
 	source source
 	file   *os.File
 	size   int64
-	bare   bool // it is the library itself
+	bare   bool // it is the library itself, and what it needs lies beside it
 }
 
-// open returns the library's bytes.
-func (p *packageFile) open() (io.ReadCloser, error) {
+// open returns the bytes of one of the source's members.
+func (p *packageFile) open(m member) (io.ReadCloser, error) {
 	if _, err := p.file.Seek(0, io.SeekStart); err != nil {
 		return nil, diskError("runtimeinstall.unpack", "", err)
 	}
-	var library io.ReadCloser
+	var content io.ReadCloser
 	var err error
 	switch {
+	case p.bare && m == p.source.library():
+		content = io.NopCloser(p.file)
 	case p.bare:
-		library = io.NopCloser(p.file)
+		content, err = p.openBeside(path.Base(m.Member))
 	case p.source.Client == pipClient:
-		library, err = openZip(p.file, p.size, p.source.Member)
+		content, err = openZip(p.file, p.size, m.Member)
 	default:
-		library, err = openTarball(p.file, p.source.Member)
+		content, err = openTarball(p.file, m.Member)
 	}
 	if err != nil {
 		return nil, fault.New(fault.Corrupt, "runtimeinstall.unpack", "%s: %w", p.source.File, err).On(p.pin.subject())
 	}
-	return library, nil
+	return content, nil
+}
+
+// openBeside opens a file in the folder of the library.
+func (p *packageFile) openBeside(name string) (io.ReadCloser, error) {
+	file, _, err := openRegular(filepath.Join(filepath.Dir(p.file.Name()), name))
+	if err != nil {
+		return nil, fmt.Errorf("the library needs %s beside it: %w", name, err)
+	}
+	return file, nil
 }
 
 // openZip returns one member of a wheel.

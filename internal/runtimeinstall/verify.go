@@ -2,6 +2,8 @@ package runtimeinstall
 
 import (
 	"context"
+	"path"
+	"path/filepath"
 
 	"verge/internal/fault"
 )
@@ -37,7 +39,7 @@ func (r *Runtimes) Verify(ctx context.Context, name string, progress Progress) (
 	}
 	for _, s := range sources {
 		if found.SHA256 == s.LibrarySHA256 {
-			return found, nil
+			return found, verifyBeside(ctx, found, p, s, progress)
 		}
 	}
 	if found.Source != System && found.Version == p.Version {
@@ -46,4 +48,19 @@ func (r *Runtimes) Verify(ctx context.Context, name string, progress Progress) (
 	}
 	return found, fault.New(fault.Unsupported, op, "it is not the %s that the lock file pins (sha256 %s)", p.subject(), found.SHA256).
 		On(found.Path).WithHint("To have the pinned one, run: verge runtime install %s", p.Name)
+}
+
+// verifyBeside compares what belongs beside a library.
+func verifyBeside(ctx context.Context, found Found, p pin, s source, progress Progress) error {
+	for _, m := range s.Beside {
+		name := filepath.Join(filepath.Dir(found.Path), path.Base(m.Member))
+		if !holds(ctx, name, m, progress) {
+			if ctx.Err() != nil {
+				return stopped(ctx)
+			}
+			return fault.New(fault.Corrupt, "runtimeinstall.verify", "it is missing, or has not the %d bytes with sha256 %s that the lock file has for %s",
+				m.Size, m.SHA256, p.subject()).On(name).WithHint("Do not use it. Run: verge runtime install %s", p.Name)
+		}
+	}
+	return nil
 }

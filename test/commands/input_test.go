@@ -30,7 +30,7 @@ const (
 	schemaHint = `Hint: "verge check --schema" prints every key with its range.`
 	again      = "Hint: Copy or export the model again; the file is damaged or was cut off."
 	pathsHint  = "Hint: Paths on the command line count from here (DIR), those in a deployment file from its folder."
-	tooFew     = "Hint: Give an ONNX file. If this is one, it is damaged or was cut off: copy or export it again."
+	tooFew     = "Hint: Give an ONNX, TensorFlow Lite or OpenVINO file. If this is one, it is damaged or was cut off: copy or export it again."
 )
 
 func TestAFileThatCannotBeReadIsToldBeforeANodeIsAsked(t *testing.T) {
@@ -137,9 +137,9 @@ func TestAModelThatCannotBeServedIsRefusedInChecking(t *testing.T) {
 			`{"name":"x","model":{"path":"m"}}`, []byte("zero\none\ntwo\nthree\nfour\n"),
 			[]string{"  model.path: the file is a text file, not a model that can be served", "Hint: Give the model file itself."},
 		},
-		"TensorFlow Lite": {
+		"TensorFlow Lite, of which only the head is right": {
 			`{"name":"x","model":{"path":"m"}}`, tflite,
-			[]string{"  model.path: the file is a TensorFlow Lite model, which needs the litert runtime, which this version lacks", "Hint: Export the model to ONNX."},
+			[]string{"  model.path: at byte 28: the vtable of a Model has 0 bytes, which is not possible", "Hint: Copy or convert the model again; the file is damaged or was cut off."},
 		},
 		"more memory than is free": {
 			`{"name":"x","model":{"path":"m"},"deployment":{"memory_limit_mb":1048576}}`, whole,

@@ -190,12 +190,24 @@ func (r reports) Device() client.Device {
 	if r.bare {
 		return client.Device{
 			OS: "linux", CPU: client.CPU{Features: []string{}}, LoadAverage: []float64{}, Temperatures: []client.Temperature{}, Accelerators: []client.Accelerator{},
+			Frequencies: []client.Frequency{}, Throttling: client.Throttling{Active: []string{}, Past: []string{}}, LookedFor: map[string][]string{},
 		}
 	}
 	return client.Device{
-		Board: "board", OS: "linux", CPU: client.CPU{Model: "cpu", Features: []string{"avx2"}, Logical: 2, Quota: 1.5},
+		Board: client.Board{Model: "board", Vendor: "v", Compatible: []string{"a,b"}, Release: "L4T 36.4.3", PowerMode: "15W"}, OS: "linux", CPU: client.CPU{Model: "cpu", Features: []string{"avx2"}, Logical: 2, Quota: 1.5},
 		Disk: &client.Disk{Path: "/"}, LoadAverage: []float64{1, 2, 3}, Temperatures: []client.Temperature{{Sensor: "s", Celsius: 1, CPU: true}},
-		Accelerators: []client.Accelerator{{Kind: "gpu", Found: []string{}, LookedFor: []string{"/dev/x"}}},
+		Frequencies:  []client.Frequency{{CPUs: []int{0, 1}, Governor: "performance", CurrentMHz: 1, LimitMHz: 2, MaxMHz: 3}},
+		Throttling:   client.Throttling{Active: []string{"throttled"}, Past: []string{"throttled"}, Count: new(int64)},
+		Accelerators: []client.Accelerator{accelerator()},
+		LookedFor:    map[string][]string{"gpu": {"/dev/x"}},
+	}
+}
+
+func accelerator() client.Accelerator {
+	return client.Accelerator{
+		Kind: "gpu", Name: "n", Vendor: "v", ID: "1:2", Bus: "pci", Address: "0", Driver: "d", DriverVersion: "1", FirmwareVersion: "2",
+		Nodes: []string{"/dev/x"}, State: "ready", Problem: "p", MemoryTotalBytes: 2, MemoryFreeBytes: 1, Celsius: new(float64),
+		Candidates: []client.Candidate{{Runtime: "r", Provider: "p", Missing: []string{"m"}}},
 	}
 }
 

@@ -1,0 +1,66 @@
+package deploy
+
+import (
+	"bytes"
+	"errors"
+
+	"verge/internal/inference"
+	"verge/internal/modelfile"
+	"verge/internal/native"
+)
+
+// The files that a deployment may bring, by their part in it.
+const (
+	roleModel   = "model"
+	roleWeights = "weights" // of a model whose format keeps them apart: the .bin of an OpenVINO model
+	roleLabels  = "labels"
+	roleGolden  = "golden"
+)
+
+// memory holds the verified files of a model.
+type memory struct {
+	model   *native.Memory // nil where nothing is held
+	weights *native.Memory // nil where the model has none
+}
+
+// open brings a model's files into memory.
+func (m *Manager) open(artifacts map[string]string) (files memory, err error) {
+	if files.model, err = m.host.Artifacts.Load(artifacts[roleModel]); err != nil {
+		return memory{}, err
+	}
+	if digest := artifacts[roleWeights]; digest != "" {
+		if files.weights, err = m.host.Artifacts.Load(digest); err != nil {
+			return memory{}, errors.Join(err, files.close())
+		}
+	}
+	return files, nil
+}
+
+// close gives the memory back. It is safe to repeat.
+func (f memory) close() error {
+	var errs []error
+	for _, m := range []*native.Memory{f.model, f.weights} {
+		if m != nil {
+			errs = append(errs, m.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// file is the model for a look at it.
+func (f memory) file() modelfile.File {
+	file := modelfile.File{Bytes: bytes.NewReader(f.model.Bytes()), Size: int64(len(f.model.Bytes()))}
+	if f.weights != nil {
+		file.Weights = int64(len(f.weights.Bytes()))
+	}
+	return file
+}
+
+// named is the model for a runtime.
+func (f memory) named(name string) inference.Model {
+	model := inference.Model{Name: name, Data: f.model.Bytes(), FD: f.model.FD()}
+	if f.weights != nil {
+		model.Weights = &inference.Memory{Data: f.weights.Bytes(), FD: f.weights.FD()}
+	}
+	return model
+}
