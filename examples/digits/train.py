@@ -1,4 +1,4 @@
-"""Makes every generated file of this folder; README.md says what they are.
+"""Makes the generated files of this folder but those of export.py; README.md says what they are.
 
     python3 -m venv .venv && .venv/bin/pip install -r requirements.txt
     .venv/bin/python train.py

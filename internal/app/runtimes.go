@@ -12,6 +12,7 @@ import (
 	"verge/internal/runtimeinstall"
 	"verge/internal/runtimes/litert"
 	"verge/internal/runtimes/onnxruntime"
+	"verge/internal/runtimes/openvino"
 	"verge/internal/worker"
 )
 
@@ -23,6 +24,7 @@ func openers() map[string]opener {
 	return map[string]opener{
 		onnxruntime.Name: onnxruntime.Open,
 		litert.Name:      litert.Open,
+		openvino.Name:    openvino.Open,
 	}
 }
 

@@ -8,7 +8,8 @@ import (
 	"verge/internal/tensor"
 )
 
-// TFLite returns the suite's models in TensorFlow Lite's format. The caller sets Open.
+// TFLite returns the suite's models and the digits example in TensorFlow Lite's format.
+// The caller sets Open.
 func TFLite(tb testing.TB) Suite {
 	tb.Helper()
 	identity := map[tensor.DType][]byte{}
@@ -36,6 +37,7 @@ func TFLite(tb testing.TB) Suite {
 		Loop:    tflitemodel.Loop(),
 		Weights: tflitemodel.Weights(4 << 20),
 		Unknown: tflitemodel.Unknown(),
+		Known:   DigitsIn(tb, "digits.tflite"),
 		NoEmpty: true,
 	}
 }

@@ -130,11 +130,11 @@ func TestLayersThatDoNotFitAreRefusedWithAReason(t *testing.T) {
 		"a shape of -2":           {input("f32", "-2"), 0, fault.Corrupt, `line 3: Parameter "x": dimension "-2" is not a number, a range or ?`, damaged},
 		"a range without an end":  {input("f32", "1..b"), 0, fault.Corrupt, `line 3: Parameter "x": dimension "1..b" is not a number, a range or ?`, damaged},
 		"a number over 63 bits":   {input("f32", "9223372036854775808"), 0, fault.Corrupt, `line 3: Parameter "x": dimension "9223372036854775808" is not a number, a range or ?`, damaged},
-		"17 dimensions":           {input("f32", strings.Repeat("1,", 16)+"1"), 0, fault.Unsupported, `input "x" has 17 dimensions, at most 16 can be served`, ""},
-		"an input of 4 bits":      {input("i4", "1"), 0, fault.Unsupported, `input "x" has element type i4, which the protocol cannot carry`, floats},
-		"an output of 8 bits":     {output("F8E4M3"), 0, fault.Unsupported, `output "y" has element type f8e4m3, which the protocol cannot carry`, floats},
-		"an output of tomorrow":   {output("F3"), 0, fault.Unsupported, `output "y" has an element type that this version does not know`, floats},
-		"an input of a port type": {input("FP32", "1"), 0, fault.Unsupported, `input "x" has an element type that this version does not know`, floats},
+		"17 dimensions":           {input("f32", strings.Repeat("1,", 16)+"1"), 0, fault.Unsupported, `input "input_0" has 17 dimensions, at most 16 can be served`, ""},
+		"an input of 4 bits":      {input("i4", "1"), 0, fault.Unsupported, `input "input_0" has element type i4, which the protocol cannot carry`, floats},
+		"an output of 8 bits":     {output("F8E4M3"), 0, fault.Unsupported, `output "output_0" has element type f8e4m3, which the protocol cannot carry`, floats},
+		"an output of tomorrow":   {output("F3"), 0, fault.Unsupported, `output "output_0" has an element type that this version does not know`, floats},
+		"an input of a port type": {input("FP32", "1"), 0, fault.Unsupported, `input "input_0" has an element type that this version does not know`, floats},
 	}
 	refuse(t, tests)
 }

@@ -15,8 +15,8 @@ type Model struct {
 
 	// Signature has the Parameter layers and the Result layers, each in the
 	// file's order. A name is the one that ov_port_get_any_name gives, the first
-	// of a tensor's names in the order of their bytes, or the name of the layer
-	// for a tensor without names. A name that another one of the same side has
+	// of a tensor's names in the order of their bytes. A tensor without names is
+	// called input_0, output_0 and so on. A name that another one of the same side has
 	// gets ":1" and so on. The library serves a file of IR version 10 with other
 	// element types than it declares (FP16 inputs as FP32, integer outputs as
 	// INT32, other outputs as FP32): those stand here. The shape of an input of

@@ -127,14 +127,14 @@ func TestNamesAndTypesAreThoseOfTheLibrary(t *testing.T) {
 		names names
 		want  string
 	}{
-		"the first in the order of bytes":  {names{"11", "p", "f16", "bb,aa", "z,y", ""}, "aa FP16[1,4] -> y INT64[1,2]"},
-		"a comma and spaces in names":      {names{"11", "p", "f32", `a\,b,c\\,d e , f,,g`, `\,`, ""}, " f FP32[1,4] -> , INT64[1,2]"},
-		"an output with its own names":     {names{"11", "p", "f32", "b", "a", "q,p"}, "b FP32[1,4] -> p INT64[1,2]"},
-		"layers lend their names":          {names{"11", "p", "boolean", "", "", ""}, "p BOOL[1,4] -> op INT64[1,2]"},
-		"nothing has a name":               {names{"11", "", "u64", "", "o", ""}, "input_0 UINT64[1,4] -> o INT64[1,2]"},
-		"version 10 adds those of layers":  {names{"10", "b", "f16", "zz", "zz", "a"}, "b FP32[1,4] -> op.1 INT32[1,2]"},
-		"version 10 keeps an earlier name": {names{"10", "b", "u8", "aa", "bb", ""}, "aa UINT8[1,4] -> bb INT32[1,2]"},
-		"element types in capitals":        {names{"11", "p", "BF16", "x", "y", ""}, "x BF16[1,4] -> y INT64[1,2]"},
+		"the first in the order of bytes":                    {names{"11", "p", "f16", "bb,aa", "z,y", ""}, "aa FP16[1,4] -> y INT64[1,2]"},
+		"a comma and spaces in names":                        {names{"11", "p", "f32", `a\,b,c\\,d e , f,,g`, `\,`, ""}, " f FP32[1,4] -> , INT64[1,2]"},
+		"an output with its own names":                       {names{"11", "p", "f32", "b", "a", "q,p"}, "b FP32[1,4] -> p INT64[1,2]"},
+		"tensors without names are called by their position": {names{"11", "p", "boolean", "", "", ""}, "input_0 BOOL[1,4] -> output_0 INT64[1,2]"},
+		"nothing has a name":                                 {names{"11", "", "u64", "", "o", ""}, "input_0 UINT64[1,4] -> o INT64[1,2]"},
+		"version 10 adds those of layers":                    {names{"10", "b", "f16", "zz", "zz", "a"}, "b FP32[1,4] -> op.1 INT32[1,2]"},
+		"version 10 keeps an earlier name":                   {names{"10", "b", "u8", "aa", "bb", ""}, "aa UINT8[1,4] -> bb INT32[1,2]"},
+		"element types in capitals":                          {names{"11", "p", "BF16", "x", "y", ""}, "x BF16[1,4] -> y INT64[1,2]"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -176,7 +176,7 @@ func TestShapesAreReadAsTheLibraryDoes(t *testing.T) {
 	for shape, want := range tests {
 		xml := net([]string{parameter(0, "x", "f32", shape, port(0, "FP32")), layer(1, "Own", "y", inputs(0), outputs(port(1, "FP32", 1))), result(2, "r")},
 			[]string{edge(0, 0, 1, 0), edge(1, 1, 2, 0)})
-		if got := signature(t, xml); got != "x FP32"+want+" -> y FP32[1]" {
+		if got := signature(t, xml); got != "input_0 FP32"+want+" -> output_0 FP32[1]" {
 			t.Errorf("shape %q makes %s, want %s", shape, got, want)
 		}
 	}
@@ -193,10 +193,10 @@ func TestNotesTellWhatTheFileDoesNot(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{
-		`The file does not declare how many dimensions input "a" has.`,
-		`The file does not declare the element type of input "b".`,
-		`The file does not declare the element type of output "c".`,
-		`The file does not tell whether output "c" is a scalar or has any number of dimensions.`,
+		`The file does not declare how many dimensions input "input_0" has.`,
+		`The file does not declare the element type of input "input_1".`,
+		`The file does not declare the element type of output "output_0".`,
+		`The file does not tell whether output "output_0" is a scalar or has any number of dimensions.`,
 		"Operator set 18 is newer than 17, the newest that this version knows: a library may refuse it.",
 	}
 	if diff := cmp.Diff(want, m.Notes); diff != "" {

@@ -16,7 +16,6 @@ const typeHint = "Convert the model with FP32 inputs and outputs, or cast inside
 type value struct {
 	what    string // "input" or "output"
 	name    string // of the tensor, "" where it has none
-	layer   string // its name
 	element elementType
 	shape   shape
 }
@@ -64,7 +63,7 @@ func (p *parser) signature(g *graph) error {
 
 // inputOf describes a Parameter layer.
 func (p *parser) inputOf(l *layer) *value {
-	v := &value{what: "input", layer: l.name, element: l.element, shape: l.shape}
+	v := &value{what: "input", element: l.element, shape: l.shape}
 	if len(l.outs) > 0 {
 		v.name = anyName(l.outs[0].names)
 	}
@@ -79,7 +78,7 @@ func (p *parser) inputOf(l *layer) *value {
 // that feeds it, and so is its name unless it has its own.
 func (p *parser) outputOf(g *graph, l *layer) *value {
 	from, out := g.feeds(l.ins[0])
-	v := &value{what: "output", layer: from.name, element: out.element, shape: out.shape, name: anyName(out.names)}
+	v := &value{what: "output", element: out.element, shape: out.shape, name: anyName(out.names)}
 	if from.kind == kindParameter {
 		v.element, v.shape = from.element, from.shape
 	}
@@ -141,7 +140,7 @@ func (p *parser) addSpec(specs *[]inference.Spec, v *value) error {
 	if len(*specs) >= inference.MaxTensors {
 		return tooLarge("the model has more than %d %ss", inference.MaxTensors, v.what)
 	}
-	spec := inference.Spec{Name: inference.UniqueName(*specs, cmp.Or(v.name, v.layer), v.what), DType: elementTypes[v.element].dtype, Shape: []int64{}}
+	spec := inference.Spec{Name: inference.UniqueName(*specs, v.name, v.what), DType: elementTypes[v.element].dtype, Shape: []int64{}}
 	quoted := fault.Quote(spec.Name)
 	switch {
 	case len(spec.Name) > p.lim.NameBytes:

@@ -1,0 +1,272 @@
+package openvino
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"unsafe"
+
+	"verge/internal/fault"
+	"verge/internal/inference"
+	"verge/internal/native"
+)
+
+// session is an ov_compiled_model.
+type session struct {
+	api     *api
+	subject string         // for messages
+	pins    runtime.Pinner // keeps weights in place where they are Go's
+	profile *profile       // nil where there is none
+
+	signature inference.Signature
+	info      inference.SessionInfo
+	resolved  bool // all shapes of the outputs are fixed
+	wide      bool // an input has integers that the library narrows
+	stateful  bool // a run leaves something to the next one of its request
+
+	closed atomic.Bool
+	use    sync.RWMutex // held for reading while a native object of the session is in use
+	handle uintptr      // guarded by use
+
+	mu    sync.Mutex // guards slots; taken after use
+	slots map[*slot]struct{}
+}
+
+// newSession reads and compiles a model.
+func (r *ovRuntime) newSession(ctx context.Context, m inference.Model, o inference.Options, p placement) (_ *session, failure *fault.Error) {
+	const op = "openvino.load"
+	messages := &journal{log: o.Log, level: o.LogLevel}
+	s := &session{api: r.api, subject: "model " + m.Name, stateful: keepsState(m.Data), slots: map[*slot]struct{}{}}
+	if o.Profile != "" {
+		s.profile = &profile{prefix: o.Profile}
+	}
+	defer func() {
+		if failure != nil {
+			failure = messages.explain(failure)
+			s.free()
+		}
+	}()
+	used, metadata, failure := s.make(ctx, r.env, messages, m, o, &p)
+	if ctx.Err() != nil {
+		return nil, ended(ctx, op)
+	}
+	if failure != nil {
+		return nil, failure
+	}
+	if failure := s.describe(); failure != nil {
+		return nil, failure
+	}
+	s.info = inference.SessionInfo{
+		Runtime: Name, RuntimeVersion: r.api.version, Device: s.device(used),
+		ProvidersRequested: p.requested, Providers: []string{used}, Fallbacks: p.fallbacks(used),
+		Threads: max(o.Threads, 1), Parallel: max(o.Parallel, 1),
+		Metadata: metadata, ModelBytes: size(m), Profile: o.Profile,
+	}
+	return s, nil
+}
+
+// size returns the bytes of a model's files.
+func size(m inference.Model) int64 {
+	n := int64(len(m.Data))
+	if m.Weights != nil {
+		n += int64(len(m.Weights.Data))
+	}
+	return n
+}
+
+// make reads the model and compiles it for the first target that takes it. The
+// library cannot be told to stop; between two steps, make looks at ctx.
+func (s *session) make(ctx context.Context, env *environment, messages *journal, m inference.Model, o inference.Options, p *placement) (used string, metadata map[string]string, failure *fault.Error) {
+	const op = "openvino.load"
+	runtime.LockOSThread() // the library logs on the thread that loads
+	defer runtime.UnlockOSThread()
+	defer env.onThread(messages)()
+
+	model, failure := s.read(env.core, m)
+	if failure != nil {
+		return "", nil, failure
+	}
+	defer s.api.release(modelFree, model)
+	for i, t := range p.targets {
+		if ctx.Err() != nil {
+			break
+		}
+		compiled, err := s.api.compileFor(env.core, model, t.device, properties(t, o))
+		if err == nil {
+			s.handle = compiled
+			return t.device, s.api.metadata(model), nil
+		}
+		failure = refusal(err, op)
+		if t.device == cpuDevice {
+			return "", nil, failure
+		}
+		failure.Err = fmt.Errorf("%s: %w", t.what, failure.Err)
+		if failure.Kind == fault.Corrupt { // the device does not take it, which says nothing of the file
+			failure.Kind = fault.Unsupported
+		}
+		if i+1 == len(p.targets) || p.strict {
+			return "", nil, failure.WithHint("%s", t.hint)
+		}
+		p.reasons = append(p.reasons, failure.Err.Error())
+	}
+	return "", nil, failure
+}
+
+// refusal returns the error of a compilation with its kind.
+func refusal(err error, op string) *fault.Error {
+	if status, ok := errors.AsType[*statusError](err); ok {
+		return status.fault(status.loadKind(), op)
+	}
+	return &fault.Error{Kind: fault.Invalid, Op: op, Err: err}
+}
+
+// metadata returns what the library tells of a model: the name of its graph.
+func (a *api) metadata(model uintptr) map[string]string {
+	if a.functions[modelGetFriendlyName] == 0 {
+		return nil
+	}
+	var name uintptr
+	if a.call(modelGetFriendlyName, model, uintptr(unsafe.Pointer(&name))) != nil {
+		return nil
+	}
+	graph := a.take(name)
+	if graph == "" {
+		return nil
+	}
+	return map[string]string{"graph": graph}
+}
+
+// device returns the kind of device that a compiled model runs on: "cpu". A virtual
+// device tells which it uses, in the order of preference.
+func (s *session) device(used string) string {
+	if slices.Contains(virtualDevices, base(used)) {
+		if devices := s.property("EXECUTION_DEVICES"); devices != "" { // "GPU CPU", "(CPU)" for the time being
+			used, _, _ = strings.Cut(strings.Trim(devices, "()"), " ")
+		}
+	}
+	return strings.ToLower(base(used))
+}
+
+// property returns a property of the compiled model, or "".
+func (s *session) property(key string) string {
+	var held cStrings
+	defer held.free()
+	var value uintptr
+	if s.api.call(compiledModelGetProperty, s.handle, held.add(key), uintptr(unsafe.Pointer(&value))) != nil {
+		return ""
+	}
+	return s.api.take(value)
+}
+
+// describe reads the signature.
+func (s *session) describe() *fault.Error {
+	var err error
+	if s.signature.Inputs, err = s.api.specs(s.handle, inputSide); err == nil {
+		s.signature.Outputs, err = s.api.specs(s.handle, outputSide)
+	}
+	if err != nil {
+		return &fault.Error{Kind: fault.KindOf(err), Op: "openvino.load", Err: err}
+	}
+	for _, spec := range s.signature.Inputs {
+		if spec.Shape == nil {
+			return fault.New(fault.Unsupported, "openvino.load", "input %q has no declared number of dimensions", spec.Name).
+				WithHint("Declare its shape in the model; dimensions may be dynamic.")
+		}
+	}
+	s.wide = slices.ContainsFunc(s.signature.Inputs, func(spec inference.Spec) bool { return narrowed(spec.DType) })
+	s.resolved = !slices.ContainsFunc(s.signature.Outputs, func(spec inference.Spec) bool {
+		return spec.Shape == nil || !spec.Fixed()
+	})
+	return nil
+}
+
+// Signature implements inference.Session.
+func (s *session) Signature() inference.Signature { return s.signature }
+
+// Info implements inference.Session.
+func (s *session) Info() inference.SessionInfo {
+	info := s.info
+	info.ProvidersRequested = slices.Clone(info.ProvidersRequested)
+	info.Providers = slices.Clone(info.Providers)
+	info.Fallbacks = slices.Clone(info.Fallbacks)
+	info.Metadata = maps.Clone(info.Metadata)
+	return info
+}
+
+// begin holds the native objects of the session in place until s.use.RUnlock. It
+// fails with fault.Unavailable after Close.
+func (s *session) begin(op string) error {
+	if !s.closed.Load() {
+		s.use.RLock()
+		if !s.closed.Load() {
+			return nil
+		}
+		s.use.RUnlock()
+	}
+	return fault.New(fault.Unavailable, op, "the session is closed").On(s.subject)
+}
+
+// NewSlot implements inference.Session.
+func (s *session) NewSlot(arena inference.Arena) (inference.Slot, error) {
+	const op = "openvino.slot"
+	if err := s.begin(op); err != nil {
+		return nil, err
+	}
+	defer s.use.RUnlock()
+	n := newSlot(s, arena)
+	if status := n.open(); status != nil {
+		return nil, status.fault(fault.Exhausted, op).On(s.subject)
+	}
+	s.mu.Lock()
+	s.slots[n] = struct{}{}
+	s.mu.Unlock()
+	return n, nil
+}
+
+// drop forgets a slot that frees itself; false when Close has freed it.
+func (s *session) drop(n *slot) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, ok := s.slots[n]
+	delete(s.slots, n)
+	return ok
+}
+
+// Close implements inference.Session.
+func (s *session) Close() error {
+	if s.closed.Swap(true) {
+		s.use.RLock()   // an earlier Close has finished then
+		s.use.RUnlock() //nolint:staticcheck // nothing is left to do but to wait
+		return nil
+	}
+	s.use.Lock()
+	defer s.use.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for n := range s.slots {
+		n.free()
+	}
+	clear(s.slots)
+	s.free()
+	if s.profile == nil {
+		return nil
+	}
+	if err := s.profile.write(); err != nil {
+		return fault.New(fault.Internal, "openvino.close", "%w", err).On(s.subject)
+	}
+	return nil
+}
+
+// free frees the compiled model and all that belongs to it.
+func (s *session) free() {
+	s.api.release(compiledModelFree, s.handle)
+	s.handle = 0
+	s.pins.Unpin()
+	native.TrimHeap() // the weights are back with the system, not only with malloc
+}

@@ -1,0 +1,88 @@
+package openvino
+
+import (
+	"fmt"
+	"unsafe"
+
+	"verge/internal/fault"
+	"verge/internal/inference"
+	"verge/internal/native"
+	"verge/internal/tensor"
+)
+
+// side is one side of a model: its inputs or its outputs.
+type side struct {
+	what        string // for messages
+	count, port symbol
+}
+
+var (
+	inputSide  = side{"input", compiledModelInputsSize, compiledModelInputByIndex}    //nolint:gochecknoglobals // a constant
+	outputSide = side{"output", compiledModelOutputsSize, compiledModelOutputByIndex} //nolint:gochecknoglobals // a constant
+)
+
+// specs reads the inputs or outputs of a compiled model.
+func (a *api) specs(compiled uintptr, sd side) ([]inference.Spec, error) {
+	const op = "openvino.load"
+	var count uintptr
+	if status := a.call(sd.count, compiled, uintptr(unsafe.Pointer(&count))); status != nil {
+		return nil, status.fault(fault.Internal, op)
+	}
+	if count > inference.MaxTensors {
+		return nil, fault.New(fault.Unsupported, op, "the model has %d %ss, at most %d are allowed", count, sd.what, inference.MaxTensors)
+	}
+	var specs []inference.Spec
+	for i := range count {
+		var port uintptr
+		if status := a.call(sd.port, compiled, i, uintptr(unsafe.Pointer(&port))); status != nil {
+			return nil, status.fault(fault.Internal, op)
+		}
+		spec, err := a.spec(port)
+		a.release(portFree, port)
+		spec.Name = inference.UniqueName(specs, spec.Name, sd.what)
+		if err != nil {
+			return nil, fault.New(fault.Unsupported, op, "%s %q has %w", sd.what, spec.Name, err)
+		}
+		specs = append(specs, spec)
+	}
+	return specs, nil
+}
+
+// spec reads an ov_output_const_port. The error ends "… has". A shape of any rank is
+// nil.
+func (a *api) spec(port uintptr) (spec inference.Spec, err error) {
+	var name, element uintptr
+	if a.call(portGetAnyName, port, uintptr(unsafe.Pointer(&name))) == nil { // else it has none
+		spec.Name = a.take(name)
+	}
+	if status := a.call(portGetElementType, port, uintptr(unsafe.Pointer(&element))); status != nil {
+		return spec, status
+	}
+	if spec.DType, err = dtypeOf(int(int32(element))); err != nil { // the library wrote an int
+		return spec, err
+	}
+	var shape struct { // ov_partial_shape_t
+		minimum, maximum int64 // of the rank
+		dimensions       uintptr
+	}
+	if status := a.call(portGetPartialShape, port, uintptr(unsafe.Pointer(&shape))); status != nil {
+		return spec, status
+	}
+	defer native.Call(a.functions[partialShapeFree], uintptr(unsafe.Pointer(&shape)))
+	if shape.minimum != shape.maximum {
+		return spec, nil
+	}
+	if shape.maximum < 0 || shape.maximum > tensor.MaxRank {
+		return spec, fmt.Errorf("%d dimensions, at most %d are allowed", shape.maximum, tensor.MaxRank)
+	}
+	spec.Shape = make([]int64, shape.maximum)
+	for i, word := range native.Words(shape.dimensions, 2*len(spec.Shape)) { // ov_dimension_t: {minimum, maximum}
+		switch {
+		case i%2 == 0:
+			spec.Shape[i/2] = int64(word) //nolint:gosec // the library's own int64
+		case spec.Shape[i/2] != int64(word): //nolint:gosec // the library's own int64
+			spec.Shape[i/2] = -1
+		}
+	}
+	return spec, nil
+}
