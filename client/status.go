@@ -38,6 +38,20 @@ type ModelStatus struct {
 	Deployment       string           `json:"deployment,omitempty"` // id of the deployment that it came from
 	Digest           string           `json:"digest,omitempty"`
 	Labels           []string         `json:"labels,omitempty"` // class names; only where one model was asked for
+
+	// Preprocess says how pictures become inputs, by the input's name, where the
+	// model's file says it and model.preprocess of Config does not. An input that
+	// is not in it takes pixels from 0 to 255 where it is UINT8, and pixels / 255
+	// where it is floating-point. Only where one model was asked for.
+	Preprocess map[string]Preprocess `json:"preprocess,omitempty"`
+}
+
+// Preprocess says how each value of a picture, from 0 to 255, becomes an element
+// of an input: (value - Mean) * Scale, rounded where the input has integers. Both
+// have one number for all channels, or one for each, red, green and blue.
+type Preprocess struct {
+	Mean  []float64 `json:"mean"`
+	Scale []float64 `json:"scale"`
 }
 
 // PerformanceStats is how a version answered. Latencies are milliseconds, over
@@ -155,9 +169,14 @@ type ModelInfo struct {
 
 // TensorDetail is one input or output of a model.
 type TensorDetail struct {
-	Name         string          `json:"name"`
-	Shape        []int64         `json:"shape"` // -1 is a dynamic dimension
-	DType        string          `json:"dtype"` // "FP32"
+	Name  string  `json:"name"`
+	Shape []int64 `json:"shape"` // -1 is a dynamic dimension
+	DType string  `json:"dtype"` // "FP32"
+
+	// Quantization says which real numbers the integers stand for: with
+	// {"scales": [s], "zero_points": [z]}, (integer - z) * s. There is one scale,
+	// or one for each index of the dimension "axis". Absent where the values mean
+	// themselves.
 	Quantization json.RawMessage `json:"quantization,omitempty"`
 }
 

@@ -65,7 +65,7 @@ func (n *Node) Model(name string) (client.ModelStatus, error) {
 	for _, s := range n.manager.Serving() {
 		if s.Model == name {
 			m := n.modelStatus(s, n.resources())
-			m.Labels = s.Labels
+			m.Labels, m.Preprocess = s.Labels, s.Preprocess
 			return m, nil
 		}
 	}
@@ -144,6 +144,9 @@ func details(specs []inference.Spec) []client.TensorDetail {
 	all := make([]client.TensorDetail, len(specs))
 	for i, s := range specs {
 		all[i] = client.TensorDetail{Name: s.Name, Shape: s.Shape, DType: s.DType.String()}
+		if s.Quantization != nil {
+			all[i].Quantization = convert[json.RawMessage](s.Quantization)
+		}
 	}
 	return all
 }

@@ -8,6 +8,7 @@ import (
 
 	"verge/internal/api/httpapi"
 	"verge/internal/deploy"
+	"verge/internal/device/provider"
 	"verge/internal/monitor"
 )
 
@@ -24,7 +25,7 @@ func (n *Node) deployHost(temporary string) deploy.Host {
 	}
 	return deploy.Host{
 		StatePath: filepath.Join(n.cfg.StateDir, "state.db"), Device: name,
-		Artifacts: n.artifacts, Machine: n.machine, Libraries: n.runtimes.version, Celsius: n.celsius,
+		Artifacts: n.artifacts, Machine: provider.Machine{Machine: n.machine, Installed: func() []provider.Installed { return Installed(n.runtimes.libraries) }}, Libraries: n.runtimes.version, Celsius: n.celsius,
 		Runtime: n.runtimes.get, Server: n.server, Memory: memoryOf,
 		Recorder: func() *monitor.Model { return monitor.New(n.cfg.Monitor, n.now) },
 		Expose:   private.expose, Served: n.served, Gone: n.gone,

@@ -5,10 +5,13 @@ import (
 	"errors"
 	"strings"
 
+	"verge/internal/app"
 	"verge/internal/deploy"
 	"verge/internal/deployfile"
 	"verge/internal/device"
+	"verge/internal/device/provider"
 	"verge/internal/fault"
+	"verge/internal/runtimeinstall"
 )
 
 type checkCommand struct {
@@ -97,12 +100,8 @@ func (c *call) findings(o *order) (*deploy.Findings, error) {
 	if err != nil {
 		return nil, err
 	}
-	version := func(name string) (string, error) {
-		found, findErr := libraries.Find(name)
-		return found.Version, findErr
-	}
+	findings := deploy.Check(o.file, o.modelFile(), machineWith(device.New(), libraries), versions(libraries))
 	model := o.model()
-	findings := deploy.Check(o.file, o.modelFile(), device.New(), version)
 	digest := ""
 	if o.file.Model.SHA256 != "" {
 		if digest, err = model.digest(); err != nil {
@@ -111,4 +110,17 @@ func (c *call) findings(o *order) (*deploy.Findings, error) {
 	}
 	findings.CheckDigest(o.file, digest)
 	return findings, nil
+}
+
+// machineWith is a machine on which those libraries are.
+func machineWith(m *device.Machine, libraries *runtimeinstall.Runtimes) deploy.Machine {
+	return provider.Machine{Machine: m, Installed: func() []provider.Installed { return app.Installed(libraries) }}
+}
+
+// versions finds the versions of libraries.
+func versions(libraries *runtimeinstall.Runtimes) deploy.Libraries {
+	return func(name string) (string, error) {
+		found, err := libraries.Find(name)
+		return found.Version, err
+	}
 }

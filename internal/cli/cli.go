@@ -38,6 +38,7 @@ type commands struct {
 	Status   statusCommand   `cmd:"" help:"Show how the node and its models are."`
 	Check    checkCommand    `cmd:"" help:"Check a deployment file, its model file and this machine, without loading the model."`
 	Inspect  inspectCommand  `cmd:"" help:"Show what is in a model file."`
+	Explain  explainCommand  `cmd:"" help:"Show what would be taken to run a model here, and why."`
 	Device   deviceCommand   `cmd:"" help:"Show what this machine is."`
 	Runtime  runtimeCommand  `cmd:"" help:"Bring, list and verify native inference libraries."`
 	Config   configCommand   `cmd:"" help:"Check and show the settings of a node."`

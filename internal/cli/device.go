@@ -14,7 +14,12 @@ import (
 )
 
 type deviceCommand struct {
-	JSON bool   `help:"Print JSON."`
+	JSON bool `help:"Print JSON."`
+	rootFlags
+}
+
+// rootFlags say which machine is looked at.
+type rootFlags struct {
 	Root string `placeholder:"DIR" default:"/" help:"Look below this folder instead of /; for tests and for a mounted image."`
 	Arch string `placeholder:"ARCH" enum:",amd64,arm64,arm" default:"" help:"Architecture of what --root holds: amd64, arm64 or arm; without it, its files tell."`
 }
@@ -44,12 +49,20 @@ func (d *deviceCommand) Run(c *call) error {
 }
 
 // elsewhere says whether another machine's files are to be looked at.
-func (d *deviceCommand) elsewhere() bool { return filepath.Clean(d.Root) != "/" }
+func (r *rootFlags) elsewhere() bool { return filepath.Clean(r.Root) != "/" }
+
+// check says why the root is none.
+func (r *rootFlags) check() error {
+	if info, err := os.Stat(r.Root); err != nil || !info.IsDir() {
+		return fault.New(fault.NotFound, "cli.device", "it is no folder").On(r.Root).WithHint("Name the root folder of a machine with --root.")
+	}
+	return nil
+}
 
 // libraries finds native libraries where the settings say, and below the root that
 // was asked for: of another machine only those that it holds itself.
-func (d *deviceCommand) libraries(c *call) (*runtimeinstall.Runtimes, error) {
-	if !d.elsewhere() {
+func (r *rootFlags) libraries(c *call) (*runtimeinstall.Runtimes, error) {
+	if !r.elsewhere() {
 		return c.libraries()
 	}
 	cfg, err := c.config()
@@ -58,7 +71,7 @@ func (d *deviceCommand) libraries(c *call) (*runtimeinstall.Runtimes, error) {
 	}
 	const systems = "/var/lib/verge/runtimes"
 	return runtimeinstall.New(runtimeinstall.Config{
-		Dir: cfg.RuntimeDir, Defaults: []string{filepath.Join(d.Root, systems)}, Root: d.Root,
+		Dir: cfg.RuntimeDir, Defaults: []string{filepath.Join(r.Root, systems)}, Root: r.Root,
 	})
 }
 
@@ -67,16 +80,16 @@ func (d *deviceCommand) facts(c *call, libraries *runtimeinstall.Runtimes) (*dev
 	if err != nil {
 		return nil, err
 	}
-	m, disk := device.New(), existing(cfg.StateDir)
+	m, err := d.machine()
+	if err != nil {
+		return nil, err
+	}
+	disk := existing(cfg.StateDir)
 	if d.elsewhere() {
-		if info, err := os.Stat(d.Root); err != nil || !info.IsDir() {
-			return nil, fault.New(fault.NotFound, "cli.device", "it is no folder").On(d.Root).WithHint("Name the root folder of a machine with --root.")
-		}
 		// The file system of a folder in another root is this machine's, unless the state is really there.
 		if disk = cfg.StateDir; existing(filepath.Join(d.Root, disk)) != filepath.Join(d.Root, disk) {
 			disk = ""
 		}
-		m = device.At(d.Root, d.Arch)
 	}
 	facts := m.Facts(disk)
 	provider.Add(m, &facts, app.Installed(libraries))

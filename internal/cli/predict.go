@@ -21,7 +21,7 @@ import (
 
 type predictCommand struct {
 	Model   string            `arg:"" help:"Name of the model; NAME@N asks its version N."`
-	Files   []string          `arg:"" optional:"" help:"A picture (.png, .jpg) or an .npy file for each input, by position; - is standard input, an @ before a name is allowed."`
+	Files   []string          `arg:"" optional:"" help:"A picture (.png, .jpg, .bmp) or an .npy file for each input, by position; - is standard input, an @ before a name is allowed."`
 	Input   map[string]string `mapsep:"none" placeholder:"NAME=@FILE" help:"An input by its name; may be repeated."`
 	Top     int               `default:"3" placeholder:"N" help:"How many classes to show; 3 unless given."`
 	Timeout time.Duration     `placeholder:"TIME" help:"How long the answer may take, such as 500ms."`
@@ -57,7 +57,7 @@ func (p *predictCommand) Run(c *call) error {
 	if err != nil {
 		return err
 	}
-	inputs, err := p.inputs(c, metadata, known.preprocess)
+	inputs, err := p.inputs(c, metadata, known)
 	if err != nil {
 		return err
 	}
@@ -70,7 +70,7 @@ func (p *predictCommand) Run(c *call) error {
 	if err != nil {
 		return err
 	}
-	result.Top = topOf(answer, p.Top, known.labels)
+	result.Top = topOf(answer, p.Top, known)
 	if p.JSON {
 		return c.printJSON(result)
 	}
@@ -87,10 +87,20 @@ func orWhatServes(err error) error {
 	return fault.New(fault.NotFound, "cli.predict", "%w", err).WithHint("verge status lists the models that are served.")
 }
 
-// known is what a deployment says about its model, for people.
+// known is what a node says about a model, for people.
 type known struct {
-	preprocess *deployfile.Preprocess
+	preprocess *deployfile.Preprocess            // of the deployment file; nil where it has none
+	embedded   map[string]client.Preprocess      // of the model's file, by input
+	outputs    map[string]inference.Quantization // of the outputs that have one
 	labels     []string
+}
+
+// how returns how a picture becomes an input; nil leaves it to the signature.
+func (k known) how(input string) *deployfile.Preprocess {
+	if p, ok := k.embedded[input]; ok && k.preprocess == nil {
+		return &deployfile.Preprocess{Mean: p.Mean, Scale: p.Scale}
+	}
+	return k.preprocess
 }
 
 // askKnown asks the management API, which is not at every door: without it,
@@ -104,6 +114,12 @@ func askKnown(ctx context.Context, node *client.Client, model string) (known, er
 		}
 		return known{}, err
 	}
+	return knownOf(status)
+}
+
+// knownOf reads what people need out of a model's status.
+func knownOf(status *client.ModelStatus) (known, error) {
+	const op = "cli.predict"
 	var file struct {
 		Model struct {
 			Preprocess *deployfile.Preprocess `json:"preprocess"`
@@ -111,21 +127,32 @@ func askKnown(ctx context.Context, node *client.Client, model string) (known, er
 	}
 	if len(status.Config) > 0 {
 		if err := json.Unmarshal(status.Config, &file); err != nil {
-			return known{}, fault.New(fault.Corrupt, "cli.predict", "the node's deployment file of %s: %w", model, err)
+			return known{}, fault.New(fault.Corrupt, op, "the node's deployment file of %s: %w", status.Model, err)
 		}
 	}
-	return known{preprocess: file.Model.Preprocess, labels: status.Labels}, nil
+	k := known{preprocess: file.Model.Preprocess, embedded: status.Preprocess, labels: status.Labels, outputs: map[string]inference.Quantization{}}
+	for _, out := range status.ModelInfo.OutputDetails {
+		var q inference.Quantization
+		if len(out.Quantization) == 0 {
+			continue
+		}
+		if err := json.Unmarshal(out.Quantization, &q); err != nil {
+			return known{}, fault.New(fault.Corrupt, op, "the quantization of output %q of %s: %w", out.Name, status.Model, err)
+		}
+		k.outputs[out.Name] = q
+	}
+	return k, nil
 }
 
 // inputs reads the files that the command line names, in the model's order.
-func (p *predictCommand) inputs(c *call, m *client.ModelMetadata, preprocess *deployfile.Preprocess) ([]client.Tensor, error) {
+func (p *predictCommand) inputs(c *call, m *client.ModelMetadata, k known) ([]client.Tensor, error) {
 	files, err := p.filesOf(m.Inputs)
 	if err != nil {
 		return nil, err
 	}
 	inputs := make([]client.Tensor, len(m.Inputs))
 	for i, spec := range m.Inputs {
-		t, err := c.readInput(strings.TrimPrefix(files[i], "@"), spec, preprocess)
+		t, err := c.readInput(strings.TrimPrefix(files[i], "@"), spec, k.how(spec.Name))
 		if err != nil {
 			return nil, err
 		}

@@ -5,13 +5,16 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
+	"image"
 	"math"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/image/bmp"
 
 	"verge/client"
 	"verge/internal/cli"
@@ -103,6 +106,109 @@ func TestArraysArePassedByPositionAndByName(t *testing.T) {
 		t.Errorf("by name: %s(-by position +by name):\n%s", byName.transcript(), diff)
 	}
 	golden(t, "predict-arrays-json", steady(verge(t, "predict", "adder", a, b, "--json", "--node", n.address).transcript()))
+}
+
+// bitmap is a picture as a BMP of 24 bits.
+func bitmap(t *testing.T, m image.Image) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	if err := bmp.Encode(&b, m); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func TestTheModelsFileSaysHowAPictureBecomesTheInput(t *testing.T) {
+	m := image.NewRGBA(image.Rect(0, 0, 2, 2))
+	copy(m.Pix, []byte{0, 1, 2, 255, 50, 100, 150, 255, 253, 254, 255, 255, 128, 128, 128, 255})
+	picture := write(t, t.TempDir(), "a.bmp", bitmap(t, m))
+	embedded := map[string]client.Preprocess{"image": {Mean: []float64{128}, Scale: []float64{1}}, "other": {Mean: []float64{0}, Scale: []float64{9}}}
+	int8s := func(values ...int8) []byte {
+		b, _ := binary.Append(nil, binary.LittleEndian, values)
+		return b
+	}
+	tests := map[string]struct {
+		datatype string
+		config   string
+		embedded map[string]client.Preprocess
+		want     []byte
+	}{
+		"the model's file":         {"INT8", `{"model":{}}`, embedded, int8s(-128, -127, -126, -78, -28, 22, 125, 126, 127, 0, 0, 0)},
+		"the deployment file wins": {"INT8", `{"model":{"preprocess":{"size":[2,2],"layout":"NHWC","channels":"rgb","mean":[255],"scale":[0.5]}}}`, embedded, int8s(-128, -127, -126, -102, -78, -52, -1, 0, 0, -64, -64, -64)},
+		"neither":                  {"UINT8", `{}`, nil, []byte{0, 1, 2, 50, 100, 150, 253, 254, 255, 128, 128, 128}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			n := (&fakeNode{
+				status:  client.Status{Models: []client.ModelStatus{{Model: "eye", Version: 1, Config: json.RawMessage(tt.config), Preprocess: tt.embedded}}},
+				inputs:  []client.TensorMetadata{{Name: "image", Datatype: tt.datatype, Shape: []int64{1, 2, 2, 3}}},
+				outputs: `[{"name":"y","datatype":"FP32","shape":[1],"data":[1]}]`,
+			}).start(t)
+			if r := verge(t, "predict", "eye", picture, "--node", n.address); r.status != 0 {
+				t.Fatal(r.transcript())
+			}
+			if diff := cmp.Diff(tt.want, n.asked.Data); diff != "" {
+				t.Errorf("asked (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestIntegersAreShownAsTheScoresThatTheyStandFor(t *testing.T) {
+	scores := func(t *testing.T, quantization, data string) *fakeNode {
+		t.Helper()
+		detail := client.TensorDetail{Name: "y", Shape: []int64{1, 4}, DType: "UINT8", Quantization: json.RawMessage(quantization)}
+		return (&fakeNode{
+			status: client.Status{Models: []client.ModelStatus{{
+				Model: "eye", Version: 1, ModelInfo: client.ModelInfo{OutputDetails: []client.TensorDetail{detail}},
+				Labels: []string{"background", "rock beauty, Holocanthus tricolor", "a name that is longer than the column may be"},
+			}}},
+			inputs:  []client.TensorMetadata{{Name: "x", Datatype: "FP32", Shape: []int64{1}}},
+			outputs: `[{"name":"y","datatype":"UINT8","shape":[1,4],"data":` + data + `}]`,
+		}).start(t)
+	}
+	array := write(t, t.TempDir(), "x.npy", npy("1,", 0))
+	var all strings.Builder
+	for _, tt := range []struct{ quantization, data string }{
+		{`{"scales":[0.00390625],"zero_points":[0],"axis":0}`, "[0,128,64,32]"},
+		{`{"scales":[0.5],"zero_points":[128],"axis":0}`, "[0,128,64,255]"},
+		{`{"scales":[0.5,0.25,1,1],"zero_points":[0,0,0,0],"axis":1}`, "[0,128,1,1]"},
+		{``, "[0,250,1,4]"},
+	} {
+		n := scores(t, tt.quantization, tt.data)
+		for _, form := range [][]string{{"--top", "4"}, {"--json"}} {
+			r := verge(t, append([]string{"predict", "eye", array, "--node", n.address}, form...)...)
+			all.WriteString(tt.data + " " + tt.quantization + "\n" + steady(r.transcript()))
+		}
+	}
+	golden(t, "predict-quantized", all.String())
+	n := scores(t, `[]`, "[0,1,2,3]")
+	want := "verge: the quantization of output \"y\" of eye: json: cannot unmarshal array into Go value of type inference.Quantization\n"
+	if r := verge(t, "predict", "eye", array, "--node", n.address); r.status != 1 || r.err != want {
+		t.Errorf("%s, want %q", r.transcript(), want)
+	}
+}
+
+func TestPicturesThatCannotBeReadAreRefused(t *testing.T) {
+	dir := t.TempDir()
+	whole := bitmap(t, image.NewRGBA(image.Rect(0, 0, 8, 8)))
+	huge := slices.Clone(whole)
+	binary.LittleEndian.PutUint32(huge[18:], 1<<15) // columns
+	binary.LittleEndian.PutUint32(huge[22:], 1<<15) // rows
+	write(t, dir, "cut.bmp", whole[:100])
+	write(t, dir, "huge.bmp", huge)
+	write(t, dir, "moving.gif", []byte("GIF89a"))
+	write(t, dir, "notes.png", []byte("hello"))
+	n := digits(t)
+	var all strings.Builder
+	for _, name := range []string{"cut.bmp", "huge.bmp", "moving.gif", "notes.png"} {
+		r := verge(t, "predict", "digits", filepath.Join(dir, name), "--node", n.address)
+		if r.status != 1 || r.out != "" || n.asked.Path != "" {
+			t.Errorf("%s: %s; asked %q", name, r.transcript(), n.asked.Path)
+		}
+		all.WriteString("$ verge predict digits DIR/" + name + "\n" + r.err)
+	}
+	golden(t, "predict-bad-picture", all.String(), dir, "DIR")
 }
 
 func TestInputsThatDoNotFitAreToldApart(t *testing.T) {

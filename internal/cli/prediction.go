@@ -6,6 +6,7 @@ import (
 	"math"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"verge/client"
 	"verge/internal/dataset"
@@ -76,9 +77,9 @@ func valuesOf(t *client.Tensor) (any, error) {
 
 // topOf reads the first output as the scores of one sample: one row of more than
 // one score. Anything else has no classes, nor has an answer of several outputs to
-// a model without labels.
-func topOf(answer *client.InferResponse, k int, labels []string) []dataset.Class {
-	if len(answer.Outputs) == 0 || len(answer.Outputs) > 1 && len(labels) == 0 || k < 1 {
+// a model without labels. Integers that stand for real numbers are shown as those.
+func topOf(answer *client.InferResponse, k int, about known) []dataset.Class {
+	if len(answer.Outputs) == 0 || len(answer.Outputs) > 1 && len(about.labels) == 0 || k < 1 {
 		return nil
 	}
 	t := answer.Outputs[0]
@@ -92,7 +93,12 @@ func topOf(answer *client.InferResponse, k int, labels []string) []dataset.Class
 	if err != nil || len(scores) < 2 || rank == 0 || t.Shape[rank-1] != int64(len(scores)) {
 		return nil
 	}
-	return dataset.Top(scores, k, labels)
+	if q := about.outputs[t.Name]; len(q.Scales) == 1 && len(q.ZeroPoints) == 1 {
+		for i, s := range scores {
+			scores[i] = (s - float64(q.ZeroPoints[0])) * float64(q.Scales[0])
+		}
+	}
+	return dataset.Top(scores, k, about.labels)
 }
 
 // showPrediction prints an answer for people, beside the picture that was asked
@@ -136,24 +142,29 @@ func beside(left, right []string) []string {
 	return lines
 }
 
-// classRows shows scores, as bars where they are probabilities.
+// classRows shows scores, as bars where all of them may be probabilities.
 func classRows(t terminal, top []dataset.Class) []string {
-	const cells = 24
-	rows := make([]string, len(top))
+	const cells, narrow, wide = 24, 16, 40
+	names, rows := make([]string, len(top)), make([]string, len(top))
+	width, probabilities := narrow, true
 	for i, class := range top {
-		name := class.Label
-		if name == "" {
-			name = fmt.Sprintf("class %d", class.Index)
+		if names[i] = class.Label; class.Label == "" {
+			names[i] = fmt.Sprintf("class %d", class.Index)
 		}
-		if !(class.Score >= 0 && class.Score <= 1) {
-			rows[i] = fmt.Sprintf("%-16s %10s", name, figure(class.Score, 4))
+		width = max(width, min(wide, utf8.RuneCountInString(names[i])))
+		probabilities = probabilities && class.Score >= 0 && class.Score <= 1
+	}
+	for i, class := range top {
+		name := fmt.Sprintf("%-*s", width, names[i])
+		if !probabilities {
+			rows[i] = fmt.Sprintf("%s %10s", name, figure(class.Score, 4))
 			continue
 		}
 		drawn := bar(class.Score, cells)
 		if i == 0 {
 			drawn = t.paint(green, drawn)
 		}
-		rows[i] = fmt.Sprintf("%-16s %s %6.2f %%", name, drawn, class.Score*100)
+		rows[i] = fmt.Sprintf("%s %s %6.2f %%", name, drawn, class.Score*100)
 	}
 	return rows
 }

@@ -1,11 +1,8 @@
 package dataset
 
 import (
-	"bytes"
 	"image"
 	"image/color"
-	"image/jpeg"
-	"image/png"
 	"strings"
 
 	"verge/internal/deployfile"
@@ -16,8 +13,8 @@ import (
 
 const opPicture = "dataset.picture"
 
-// Picture makes the input spec of one PNG or JPEG picture, as p says; where p
-// is nil or leaves something out, it follows from the spec:
+// Picture makes the input spec of one PNG, JPEG or BMP picture, as p says; where
+// p is nil or leaves something out, it follows from the spec:
 //
 //   - The layout is the one in which a dimension is 1 or 3, the channels: NCHW,
 //     NHWC, CHW, HWC, NHW or HW. One channel is grey, three are red, green, blue.
@@ -27,16 +24,16 @@ const opPicture = "dataset.picture"
 //     and a scale of 1/255 for floating-point inputs, 1 for UINT8. Other types
 //     need a scale.
 //
-// A picture of another size is stretched by bilinear interpolation with
-// half-pixel centres, the edge repeated and without a filter, so shrink large
-// ones beforehand. Grey is 0.299 red + 0.587 green + 0.114 blue. Transparency is
-// ignored: a pixel has the colour that the file gives it. A picture of 16 bits
-// keeps its fractions; orientation marks (EXIF) of cameras are not followed.
-// Integers are rounded and held to their range.
+// A JPEG is first turned as its camera's mark (EXIF) says. A picture of another
+// size is stretched by bilinear interpolation with half-pixel centres, the edge
+// repeated and without a filter, so shrink large ones beforehand. Grey is 0.299
+// red + 0.587 green + 0.114 blue. Transparency is ignored: a pixel has the colour
+// that the file gives it. A picture of 16 bits keeps its fractions. Integers are
+// rounded and held to their range.
 //
 // It fails with fault.Invalid for a damaged picture and where the picture
-// cannot become the input, with fault.Unsupported for other kinds of picture,
-// and with fault.TooLarge over MaxPixels or MaxBytes.
+// cannot become the input, with fault.Unsupported for other kinds of picture and
+// for a BMP that is packed, and with fault.TooLarge over MaxPixels or MaxBytes.
 func Picture(data []byte, spec inference.Spec, p *deployfile.Preprocess) (tensor.Tensor, error) {
 	pl, err := planFor(spec, p)
 	if err != nil {
@@ -66,69 +63,6 @@ func Picture(data []byte, spec inference.Spec, p *deployfile.Preprocess) (tensor
 	t := tensor.Tensor{Name: spec.Name, DType: spec.DType, Shape: shape, Data: make([]byte, size)}
 	pl.fill(t.Data, resized{picture, bounds, pl.rows, pl.columns})
 	return t, nil
-}
-
-// pictureKinds are kinds of picture by the bytes that they begin with.
-var pictureKinds = [...]struct{ magic, name string }{ //nolint:gochecknoglobals // a constant table
-	{"GIF8", "GIF"},
-	{"BM", "BMP"},
-	{"RIFF", "WebP"},
-	{"II*\x00", "TIFF"},
-	{"MM\x00*", "TIFF"},
-	{"\x00\x00\x00\x0cJXL ", "JPEG XL"},
-	{"\x00\x00\x00\x1cftyp", "HEIC or AVIF"},
-	{"\x00\x00\x00\x18ftyp", "HEIC or AVIF"},
-	{"\x00\x00\x00\x20ftyp", "HEIC or AVIF"},
-	{"%PDF", "PDF"},
-}
-
-// decode reads a picture whose size it has checked.
-func decode(data []byte) (image.Image, error) {
-	const hint = "Convert it to PNG or JPEG."
-	type codec struct {
-		name   string
-		config func([]byte) (image.Config, error)
-		decode func([]byte) (image.Image, error)
-	}
-	var c codec
-	switch {
-	case bytes.HasPrefix(data, []byte("\x89PNG\r\n\x1a\n")):
-		c = codec{
-			"PNG",
-			func(b []byte) (image.Config, error) { return png.DecodeConfig(bytes.NewReader(b)) },
-			func(b []byte) (image.Image, error) { return png.Decode(bytes.NewReader(b)) },
-		}
-	case bytes.HasPrefix(data, []byte("\xff\xd8\xff")):
-		c = codec{
-			"JPEG",
-			func(b []byte) (image.Config, error) { return jpeg.DecodeConfig(bytes.NewReader(b)) },
-			func(b []byte) (image.Image, error) { return jpeg.Decode(bytes.NewReader(b)) },
-		}
-	default:
-		for _, kind := range pictureKinds {
-			if bytes.HasPrefix(data, []byte(kind.magic)) {
-				return nil, fault.New(fault.Unsupported, opPicture, "the picture is %s; this version reads PNG and JPEG", kind.name).WithHint(hint)
-			}
-		}
-		return nil, invalid(opPicture, "the data is not a PNG or JPEG picture").WithHint(hint)
-	}
-	const damaged = "Copy or export the picture again; the file is damaged or was cut off."
-	config, err := c.config(data)
-	if err != nil {
-		return nil, invalid(opPicture, "read the %s picture: %w", c.name, err).WithHint(damaged)
-	}
-	if config.Width < 1 || config.Height < 1 {
-		return nil, invalid(opPicture, "the picture is empty: %d×%d pixels", config.Width, config.Height).WithHint(damaged)
-	}
-	if config.Width > MaxPixels/config.Height {
-		return nil, fault.New(fault.TooLarge, opPicture, "the picture has %d×%d pixels, the limit is %d in all", config.Width, config.Height, MaxPixels).
-			WithHint("Shrink the picture.")
-	}
-	picture, err := c.decode(data)
-	if err != nil {
-		return nil, invalid(opPicture, "read the %s picture: %w", c.name, err).WithHint(damaged)
-	}
-	return picture, nil
 }
 
 // pixel is red, green and blue, each from 0 to 255.

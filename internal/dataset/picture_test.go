@@ -125,26 +125,6 @@ func TestTheSamplesAreTheHeldOutPictures(t *testing.T) {
 	}
 }
 
-func TestAJPEGIsReadAsBytes(t *testing.T) {
-	m := image.NewGray(image.Rect(0, 0, 8, 8))
-	for i := range m.Pix {
-		m.Pix[i] = 77
-	}
-	var b bytes.Buffer
-	if err := jpeg.Encode(&b, m, nil); err != nil {
-		t.Fatal(err)
-	}
-	in, err := dataset.Picture(b.Bytes(), spec(tensor.Uint8, 1, 3, 4, 4), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for i, v := range in.Data {
-		if v != 77 {
-			t.Errorf("byte %d = %d, want 77", i, v)
-		}
-	}
-}
-
 // vast is a PNG whose header claims a size; there is nothing behind it.
 func vast(width, height uint32) []byte {
 	head := binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32([]byte("IHDR"), width), height)
@@ -157,7 +137,8 @@ func TestPictureRefusesWithAReason(t *testing.T) {
 	const (
 		give    = "Give model.preprocess in the deployment file: size, layout, channels, mean, scale."
 		damaged = "Copy or export the picture again; the file is damaged or was cut off."
-		convert = "Convert it to PNG or JPEG."
+		convert = "Convert it to PNG, JPEG or BMP."
+		another = "Convert it to PNG, or to BMP of 24 bits without compression."
 	)
 	dot := colours(t, []color.Color{rgb(1, 2, 3)})
 	image := spec(tensor.FP32, 1, 1, 8, 8)
@@ -169,11 +150,19 @@ func TestPictureRefusesWithAReason(t *testing.T) {
 		message string
 		hint    string
 	}{
-		"a BMP":        {[]byte("BM\x00\x00"), image, nil, fault.Unsupported, "the picture is BMP; this version reads PNG and JPEG", convert},
-		"a GIF":        {[]byte("GIF89a"), image, nil, fault.Unsupported, "the picture is GIF; this version reads PNG and JPEG", convert},
-		"no picture":   {[]byte("hello"), image, nil, fault.Invalid, "the data is not a PNG or JPEG picture", convert},
-		"cut":          {dot[:50], image, nil, fault.Invalid, "read the PNG picture: png: invalid format: unexpected EOF", damaged},
-		"vast":         {vast(1<<16, 1<<16), image, nil, fault.TooLarge, "the picture has 65536×65536 pixels, the limit is 33554432 in all", "Shrink the picture."},
+		"a GIF":        {[]byte("GIF89a"), image, nil, fault.Unsupported, "the picture is GIF; this version reads PNG, JPEG and BMP", convert},
+		"no picture":   {[]byte("hello"), image, nil, fault.Invalid, "the data is not a PNG, JPEG or BMP picture", convert},
+		"a cut PNG":    {dot[:50], image, nil, fault.Invalid, "read the PNG picture: png: invalid format: unexpected EOF", damaged},
+		"a vast PNG":   {vast(1<<16, 1<<16), image, nil, fault.TooLarge, "the picture has 65536×65536 pixels, the limit is 33554432 in all", "Shrink the picture."},
+		"a cut JPEG":   {photo(t)[:300], image, nil, fault.Invalid, "read the JPEG picture: unexpected EOF", damaged},
+		"a vast JPEG":  {vastPhoto(), image, nil, fault.TooLarge, "the picture has 65535×65535 pixels, the limit is 33554432 in all", "Shrink the picture."},
+		"a cut BMP":    {bitmap(8, 8, 24, nil), image, nil, fault.Invalid, "read the BMP picture: unexpected EOF", damaged},
+		"a BMP's name": {[]byte("BM"), image, nil, fault.Invalid, "read the BMP picture: unexpected EOF", damaged},
+		"a vast BMP":   {bitmap(1<<16, 1<<16, 24, nil), image, nil, fault.TooLarge, "the picture has 65536×65536 pixels, the limit is 33554432 in all", "Shrink the picture."},
+		"an empty BMP": {bitmap(0, 0, 24, nil), image, nil, fault.Invalid, "the picture is empty: 0×0 pixels", damaged},
+		"a BMP of 16 bits": {
+			bitmap(8, 8, 16, nil), image, nil, fault.Unsupported, "the BMP picture is packed, or has a header or a number of bits that this version does not read", another,
+		},
 		"a flat input": {dot, spec(tensor.FP32, 1, 64), nil, fault.Invalid, "input image FP32[1,64] does not look like a picture", give},
 		"five channels": {
 			dot, spec(tensor.FP32, 1, 5, 8, 8), nil, fault.Invalid, "input image FP32[1,5,8,8] does not look like a picture", give,
@@ -219,6 +208,8 @@ func FuzzPicture(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(b.Bytes())
+	f.Add(withEXIF(b.Bytes(), exif(binary.BigEndian, 6)))
+	f.Add(bitmap(2, 2, 24, make([]byte, 16)))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		in, err := dataset.Picture(data, spec(tensor.FP32, 1, 3, 5, 7), nil)
 		if err == nil && len(in.Data) != 4*3*5*7 {

@@ -55,6 +55,19 @@ func planFor(spec inference.Spec, p *deployfile.Preprocess) (*plan, error) {
 	return pl, pl.setNumbers(spec, p)
 }
 
+// Channels returns how many channels a picture has in an input of that shape,
+// where no layout is given: 1 or 3, or 0 where a picture cannot become the input.
+func Channels(shape []int64) int {
+	layout := layoutOf(shape)
+	switch k := strings.IndexByte(layout, 'C'); {
+	case layout == "":
+		return 0
+	case k >= 0:
+		return int(shape[k])
+	}
+	return 1
+}
+
 // layoutOf returns the one layout that a shape allows, or "". Neither size may
 // be dynamic, nor 1, which flat inputs have.
 func layoutOf(shape []int64) string {

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"verge/internal/deployfile"
+	"verge/internal/device"
 	"verge/internal/fault"
 	"verge/internal/modelfile"
 )
@@ -16,9 +17,10 @@ type Machine interface {
 	CPUs() int
 	// AvailableMemory is what a new process could take, in bytes.
 	AvailableMemory() (int64, error)
-	// Accelerators returns the devices of a kind ("gpu", "npu", "tpu") that are
-	// there, and the paths that were looked at.
-	Accelerators(kind string) (found, lookedFor []string)
+	// Devices returns the accelerators of a kind ("gpu", "npu", "tpu") that are
+	// there, each with the runtimes that are made for it and what they lack here,
+	// and the paths that were looked at.
+	Devices(kind string) (found []device.Accelerator, lookedFor []string)
 }
 
 // Libraries finds an installed native library by runtime name. It fails with a
@@ -165,18 +167,58 @@ func (f *Findings) checkDevice(file *deployfile.File, machine Machine) {
 	case "cpu", "mobile", "embedded":
 		return
 	}
-	found, lookedFor := machine.Accelerators(kind)
+	found, lookedFor := machine.Devices(kind)
 	state := fmt.Sprintf("no %s on this machine (looked for %s)", kind, strings.Join(lookedFor, ", "))
 	if len(found) > 0 {
-		state = fmt.Sprintf("%s is there, but no runtime of this version uses a %s", strings.Join(found, ", "), kind)
+		if state = f.unusable(found); state == "" {
+			return // whether it really works, loading will show
+		}
 	}
-	// A device that is there but has no provider falls back unless forbidden; one that is not there only where asked.
-	if file.Deployment.Fallback == "cpu" || len(found) > 0 && file.Deployment.Fallback != "none" {
+	if f.fallsBack(file, found) {
 		f.warn("deployment.device_type: %s; the CPU is used instead", state)
 		return
 	}
 	f.problem(fault.Unsupported, "deployment.device_type",
 		`Set deployment.device_type to "cpu", or deployment.fallback to "cpu".`, "%s", state)
+}
+
+// fallsBack says whether the CPU may do for a device that cannot be used: one that is
+// there but has no provider unless that is forbidden, one that is not there only
+// where that is asked for.
+func (f *Findings) fallsBack(file *deployfile.File, found []device.Accelerator) bool {
+	return file.Deployment.Fallback == "cpu" || len(found) > 0 && file.Deployment.Fallback != "none"
+}
+
+// usable returns the first device that the runtime lacks nothing for, and by which
+// of its providers.
+func (f *Findings) usable(found []device.Accelerator) (device.Accelerator, device.Candidate, bool) {
+	for _, a := range found {
+		for _, c := range a.Candidates {
+			if c.Runtime == f.Runtime && len(c.Missing) == 0 {
+				return a, c, true
+			}
+		}
+	}
+	return device.Accelerator{}, device.Candidate{}, false
+}
+
+// unusable says why none of the devices can be used by the runtime, or "".
+func (f *Findings) unusable(found []device.Accelerator) string {
+	if _, _, ok := f.usable(found); ok {
+		return ""
+	}
+	var reasons []string
+	for _, a := range found {
+		lacks := fmt.Sprintf("%s is not made for it", f.Runtime)
+		for _, c := range a.Candidates {
+			if c.Runtime == f.Runtime {
+				lacks = fmt.Sprintf("%s lacks: %s", c.Provider, strings.Join(c.Missing, ", "))
+				break // the one that serves it best
+			}
+		}
+		reasons = append(reasons, fmt.Sprintf("%s is there, but %s", a.Label(), lacks))
+	}
+	return strings.Join(reasons, "; ")
 }
 
 // checkResources compares what the file asks for with what is free.

@@ -82,14 +82,14 @@ func TestCheckFindsEverythingThatNeedsNoLoad(t *testing.T) {
 		},
 		"a device that is there and that no runtime uses": {
 			spec:    `{"model":{"path":"m.onnx"},"deployment":{"device_type":"gpu"}}`,
-			machine: machine{cpus: 4, memory: 4096 * mib, gpus: []string{"/dev/gpu0"}}, threads: 4,
-			warnings: []string{"deployment.device_type: /dev/gpu0 is there, but no runtime of this version uses a gpu; the CPU is used instead"},
+			machine: machine{cpus: 4, memory: 4096 * mib, gpus: []string{"Bare GPU", "Other GPU"}}, threads: 4,
+			warnings: []string{"deployment.device_type: Bare GPU is there, but CUDAExecutionProvider lacks: libcuda.so.1 not found; Other GPU is there, but onnxruntime is not made for it; the CPU is used instead"},
 		},
 		"the same without a fallback": {
 			spec:    `{"model":{"path":"m.onnx"},"deployment":{"device_type":"gpu","fallback":"none"}}`,
-			machine: machine{cpus: 4, memory: 4096 * mib, gpus: []string{"/dev/gpu0"}}, threads: 4, kind: fault.Unsupported,
+			machine: machine{cpus: 4, memory: 4096 * mib, gpus: []string{"Other GPU"}}, threads: 4, kind: fault.Unsupported,
 			problems: fault.Problems{{
-				Path: "deployment.device_type", Message: "/dev/gpu0 is there, but no runtime of this version uses a gpu",
+				Path: "deployment.device_type", Message: "Other GPU is there, but onnxruntime is not made for it",
 				Hint: `Set deployment.device_type to "cpu", or deployment.fallback to "cpu".`,
 			}},
 		},

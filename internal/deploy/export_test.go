@@ -1,6 +1,14 @@
 package deploy
 
-import "verge/client"
+import (
+	"bytes"
+	"log/slog"
+
+	"verge/client"
+	"verge/internal/deployfile"
+	"verge/internal/inference"
+	"verge/internal/modelfile"
+)
 
 // The table of moves, for the walk through it.
 var (
@@ -21,3 +29,9 @@ func (m *Manager) JournalLines() ([][2]client.Phase, error) {
 
 // BreakState makes every write of the state file fail from now on.
 func (m *Manager) BreakState() { m.store.close() }
+
+// PreprocessOf says how pictures become the inputs of a session of a model file.
+func PreprocessOf(data []byte, inputs []inference.Spec) map[string]client.Preprocess {
+	file := modelfile.File{Bytes: bytes.NewReader(data), Size: int64(len(data))}
+	return openEmbedded(&deployfile.File{}, file, slog.New(slog.DiscardHandler)).preprocess(inputs)
+}

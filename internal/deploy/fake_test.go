@@ -25,6 +25,7 @@ import (
 	"verge/client"
 	"verge/internal/artifact"
 	"verge/internal/deploy"
+	"verge/internal/device"
 	"verge/internal/fault"
 	"verge/internal/gate"
 	"verge/internal/inference"
@@ -351,8 +352,18 @@ type machine struct {
 
 func (m machine) CPUs() int                       { return m.cpus }
 func (m machine) AvailableMemory() (int64, error) { return m.memory, m.err }
-func (m machine) Accelerators(kind string) (found, lookedFor []string) {
-	return m.gpus, []string{"/dev/" + kind + "*"}
+func (m machine) Devices(kind string) (found []device.Accelerator, lookedFor []string) {
+	for _, name := range m.gpus {
+		a := device.Accelerator{Kind: "gpu", Name: name}
+		switch name {
+		case "Good GPU":
+			a.Candidates = []device.Candidate{{Runtime: "onnxruntime", Provider: "CUDAExecutionProvider", Missing: []string{}}}
+		case "Bare GPU":
+			a.Candidates = []device.Candidate{{Runtime: "onnxruntime", Provider: "CUDAExecutionProvider", Missing: []string{"libcuda.so.1 not found"}}}
+		}
+		found = append(found, a)
+	}
+	return found, []string{"/dev/" + kind + "*"}
 }
 
 // model returns a model file of the examples.

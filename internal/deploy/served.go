@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"verge/client"
 	"verge/internal/dataset"
 	"verge/internal/deployfile"
 	"verge/internal/fault"
@@ -23,7 +24,11 @@ type Served struct {
 	Version *serve.Version
 	Monitor *monitor.Model
 	Session inference.Session // also the worker's status, where there is one
-	Labels  []string
+	Labels  []string          // of the deployment, else of the model's file; nil for none
+
+	// Preprocess says how pictures become inputs, by the input's name, where the
+	// model's file says it and the deployment file does not.
+	Preprocess map[string]client.Preprocess
 
 	release *release
 	memory  memory
@@ -70,7 +75,8 @@ func (m *Manager) load(ctx context.Context, model string, file *deployfile.File,
 			m.release(s)
 		}
 	}()
-	if s.Labels, err = m.labels(rel.Artifacts[roleLabels]); err != nil {
+	said := openEmbedded(file, bytes.file(), m.host.Log.With("model", model, "version", rel.Version))
+	if s.Labels, err = m.labels(rel.Artifacts[roleLabels], said); err != nil {
 		return nil, err
 	}
 	rt, err := m.host.Runtime(runtimeName(file, bytes.model.Bytes()), file.Isolation)
@@ -90,6 +96,9 @@ func (m *Manager) load(ctx context.Context, model string, file *deployfile.File,
 		return nil, err
 	}
 	signature := s.Version.Signature()
+	if file.Model.Preprocess == nil {
+		s.Preprocess = said.preprocess(signature.Inputs)
+	}
 	if s.cases, err = m.golden(file, rel.Artifacts[roleGolden], signature); err != nil {
 		return nil, err
 	}
@@ -116,9 +125,11 @@ func (m *Manager) options(file *deployfile.File, rel *release, model string, thr
 	return o
 }
 
-func (m *Manager) labels(digest string) ([]string, error) {
+// labels returns the names of classes in the artifact, or those that the model's
+// file has where there is none.
+func (m *Manager) labels(digest string, said embedded) ([]string, error) {
 	if digest == "" {
-		return nil, nil
+		return said.labels(), nil
 	}
 	memory, err := m.host.Artifacts.Load(digest)
 	if err != nil {

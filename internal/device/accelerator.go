@@ -1,5 +1,7 @@
 package device
 
+import "cmp"
+
 // Accelerator is one device that models can run on.
 type Accelerator struct {
 	Kind             string      `json:"kind"` // of Kinds, or Other
@@ -57,6 +59,17 @@ const (
 	pciDevices  = "/sys/bus/pci/devices/*"
 	usbDevices  = "/sys/bus/usb/devices/*"
 )
+
+// Label is what people are told of the device: its name, else where it is.
+func (a Accelerator) Label() string {
+	switch {
+	case a.Name != "":
+		return a.Name
+	case len(a.Nodes) > 0:
+		return a.Nodes[0]
+	}
+	return cmp.Or(a.Address, a.Kind)
+}
 
 // LookedFor returns, for each of Kinds, the patterns that say where it would be.
 func LookedFor() map[string][]string {

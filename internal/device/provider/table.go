@@ -67,11 +67,11 @@ var table = []entry{ //nolint:gochecknoglobals // a constant table
 		glibc:     glibcORT,
 	},
 	{
-		runtime: "openvino", provider: "GPU", kind: device.GPU, vendors: []string{"Intel"}, arch: "amd64", drivers: []string{"i915", "xe"},
+		runtime: "openvino", provider: "GPU", adapter: true, kind: device.GPU, vendors: []string{"Intel"}, arch: "amd64", drivers: []string{"i915", "xe"},
 		libraries: []library{lib("libOpenCL.so.1"), lib("libigdrcl.so")}, glibc: glibcOpenVINO,
 	},
 	{
-		runtime: "openvino", provider: "NPU", kind: device.NPU, vendors: []string{"Intel"}, arch: "amd64", drivers: []string{"intel_vpu"},
+		runtime: "openvino", provider: "NPU", adapter: true, kind: device.NPU, vendors: []string{"Intel"}, arch: "amd64", drivers: []string{"intel_vpu"},
 		libraries: []library{lib("libze_loader.so.1"), lib("libze_intel_npu.so.1", "libze_intel_vpu.so.1")}, glibc: glibcOpenVINO,
 	},
 	{
@@ -87,8 +87,9 @@ var table = []entry{ //nolint:gochecknoglobals // a constant table
 		libraries: []library{lib("libQnnHtp.so"), lib("libcdsprpc.so", "libcdsprpc.so.*")}, glibc: glibcORT,
 	},
 	{
-		runtime: "litert", provider: "GPU delegate (OpenCL)", kind: device.GPU, vendors: []string{"Arm", "Qualcomm", "Intel", "AMD", "NVIDIA", "Imagination"},
-		libraries: []library{lib("libOpenCL.so.1", "libOpenCL.so", "libmali.so.1", "libmali.so")}, glibc: glibcLiteRT,
+		runtime: "litert", provider: "GPU", adapter: true, kind: device.GPU, vendors: []string{"Arm", "Qualcomm", "Intel", "AMD", "NVIDIA", "Imagination"},
+		libraries: []library{lib("libLiteRtWebGpuAccelerator.so", "libLiteRtOpenClAccelerator.so"), lib("libvulkan.so.1", "libOpenCL.so.1", "libOpenCL.so", "libmali.so.1", "libmali.so")},
+		glibc:     glibcLiteRT,
 	},
 	{
 		runtime: "onnxruntime", provider: "WebGpuExecutionProvider", kind: device.GPU,
