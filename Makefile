@@ -8,6 +8,12 @@ LDFLAGS   := -s -w -X verge/internal/version.Version=$(VERSION)
 RUNTIMES  ?= $(CURDIR)/.runtimes
 FUZZTIME  ?= 5s
 
+# The native libraries that the tests are run with.
+LIBRARIES := onnxruntime litert openvino
+comma     := ,
+empty     :=
+NEEDED    := $(subst $(empty) $(empty),$(comma),$(LIBRARIES))
+
 # Packages whose goroutines share something.
 RACE := ./client ./internal/api/... ./internal/app ./internal/artifact ./internal/deploy ./internal/gate ./internal/health \
 	./internal/monitor ./internal/runtimeinstall ./internal/runtimes/... ./internal/serve ./internal/worker ./test/...
@@ -27,8 +33,8 @@ build: ## build bin/verge
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/verge ./cmd/verge
 
 .PHONY: runtime
-runtime: build ## bring ONNX Runtime, pinned by hash, into .runtimes
-	@VERGE_RUNTIME_DIR='$(RUNTIMES)' bin/verge runtime install onnxruntime
+runtime: build ## bring ONNX Runtime, LiteRT and OpenVINO, pinned by hash, into .runtimes
+	@VERGE_RUNTIME_DIR='$(RUNTIMES)' bin/verge runtime install $(LIBRARIES)
 
 .PHONY: demo
 demo: runtime ## deploy the digits model, ask it about handwritten digits, show its status
@@ -42,16 +48,16 @@ unit: ## tests that need no native library; under a minute
 test: lint runtime test-all race-short fuzz-short arm64 ## everything that CI runs but the demo
 
 .PHONY: test-all
-test-all: runtime ## all tests, with the real ONNX Runtime
-	VERGE_REQUIRE=onnxruntime,$(VERGE_REQUIRE) $(GO) test -timeout 20m ./...
+test-all: runtime ## all tests, with the real libraries
+	VERGE_REQUIRE=$(NEEDED),$(VERGE_REQUIRE) $(GO) test -timeout 20m ./...
 
 .PHONY: race-short
 race-short: runtime ## the tests of concurrent packages under the race detector
-	CGO_ENABLED=1 VERGE_REQUIRE=onnxruntime $(GO) test -race -short -timeout 20m $(RACE)
+	CGO_ENABLED=1 VERGE_REQUIRE=$(NEEDED) $(GO) test -race -short -timeout 20m $(RACE)
 
 .PHONY: race
 race: runtime ## all tests under the race detector
-	CGO_ENABLED=1 VERGE_REQUIRE=onnxruntime $(GO) test -race -timeout 40m ./...
+	CGO_ENABLED=1 VERGE_REQUIRE=$(NEEDED) $(GO) test -race -timeout 40m ./...
 
 .PHONY: fuzz-short fuzz
 fuzz-short: ## every fuzz target for a few seconds

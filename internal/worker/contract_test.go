@@ -5,17 +5,33 @@ import (
 
 	"verge/internal/inference"
 	"verge/internal/inference/inferencetest"
+	"verge/internal/runtimes/litert"
 	"verge/internal/runtimes/onnxruntime"
+	"verge/internal/runtimes/openvino"
 )
 
-func TestONNXRuntimeInWorkersKeepsTheContract(t *testing.T) {
-	library := inferencetest.Library(t, onnxruntime.Name)
-	suite := inferencetest.ONNX(t)
+// keepsTheContract runs the suite through workers that open a library.
+func keepsTheContract(t *testing.T, name string, suite func(testing.TB) inferencetest.Suite) {
+	t.Helper()
+	library := inferencetest.Library(t, name)
+	s := suite(t)
 	cfg := quick()
 	cfg.CancelGrace, cfg.PingTimeout = hold, hold // this machine may be slow
-	suite.Open = func(tb testing.TB) inference.Runtime {
+	s.Open = func(tb testing.TB) inference.Runtime {
 		tb.Helper()
-		return newHost(tb, cfg, "honest", nil).Runtime(onnxruntime.Name, library)
+		return newHost(tb, cfg, "honest", nil).Runtime(name, library)
 	}
-	inferencetest.Run(t, suite)
+	inferencetest.Run(t, s)
+}
+
+func TestONNXRuntimeInWorkersKeepsTheContract(t *testing.T) {
+	keepsTheContract(t, onnxruntime.Name, inferencetest.ONNX)
+}
+
+func TestLiteRTInWorkersKeepsTheContract(t *testing.T) {
+	keepsTheContract(t, litert.Name, inferencetest.TFLite)
+}
+
+func TestOpenVINOInWorkersKeepsTheContract(t *testing.T) {
+	keepsTheContract(t, openvino.Name, inferencetest.OpenVINO)
 }

@@ -23,7 +23,9 @@ import (
 	"verge/internal/fault"
 	"verge/internal/inference"
 	"verge/internal/native"
+	"verge/internal/runtimes/litert"
 	"verge/internal/runtimes/onnxruntime"
+	"verge/internal/runtimes/openvino"
 	"verge/internal/tensor"
 	"verge/internal/worker"
 )
@@ -57,6 +59,10 @@ func open(name, library string, log *slog.Logger) (inference.Runtime, error) {
 		return &fakeLibrary{log: log, path: library}, nil
 	case onnxruntime.Name:
 		return onnxruntime.Open(library, log)
+	case litert.Name:
+		return litert.Open(library, log)
+	case openvino.Name:
+		return openvino.Open(library, log)
 	}
 	return nil, fault.New(fault.Unsupported, "test.open", "no library %q", name).WithHint("Ask for fake.")
 }

@@ -4,7 +4,7 @@
 #
 #   test/arm64/test.sh [RUNTIMES]
 #
-# RUNTIMES is where the arm64 ONNX Runtime is, or is put: .runtimes/arm64 unless given.
+# RUNTIMES is where the arm64 libraries are, or are put: .runtimes/arm64 unless given.
 set -eu
 cd "$(dirname "$0")/../.."
 here=test/arm64
@@ -20,17 +20,19 @@ build() { # PACKAGE NAME
 "$here/run.sh" --check || exit 1
 [ "$("$here/run.sh" --check)" = "arm64: ready" ] || exit 0
 
-bin/verge runtime install onnxruntime --platform linux/arm64 -o "$runtimes"
+bin/verge runtime install onnxruntime litert --platform linux/arm64 -o "$runtimes"
 runtimes=$(realpath "$runtimes")
 
 build ./internal/runtimes/onnxruntime onnxruntime.test
+build ./internal/runtimes/litert litert.test
 build ./test/deployment deployment.test
 emulated() { # DIRECTORY BINARY
 	(
 		root=$PWD
 		cd "$1"
-		VERGE_REQUIRE=onnxruntime "$root/$here/run.sh" "$runtimes" "$binaries/$2" -test.v=false -test.timeout=10m
+		VERGE_REQUIRE=onnxruntime,litert "$root/$here/run.sh" "$runtimes" "$binaries/$2" -test.v=false -test.timeout=10m
 	)
 }
 emulated internal/runtimes/onnxruntime onnxruntime.test
+emulated internal/runtimes/litert litert.test
 emulated test/deployment deployment.test

@@ -53,6 +53,9 @@ func Example(tb testing.TB, path string) (spec string, files map[string]string) 
 			files[role] = filepath.Join(filepath.Dir(path), name)
 		}
 	}
+	if stem, ok := strings.CutSuffix(files["model"], ".xml"); ok {
+		files["weights"] = stem + ".bin"
+	}
 	patient := strings.Replace(string(text), `"max_latency_ms": 50.0`, `"max_latency_ms": 30000`, 1)
 	return strings.Replace(patient, "max_latency_ms: 50.0", "max_latency_ms: 30000", 1), files
 }
