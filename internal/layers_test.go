@@ -20,7 +20,7 @@ var layers = map[string]int{
 	"device": 3, "modelfile": 3, "artifact": 3, "runtimeinstall": 3, "sandbox": 3, "runtimes": 3, "oip": 3, "dataset": 3,
 	"client": 4, "worker": 4, "monitor": 4,
 	"serve":  5,
-	"health": 6, "gate": 6,
+	"health": 6, "gate": 6, "choice": 6,
 	"deploy": 7,
 	"api":    8,
 	"config": 9, "app": 10, "cli": 11, "cmd": 12, "test": 12,

@@ -100,15 +100,17 @@ func (c *call) findings(o *order) (*deploy.Findings, error) {
 	if err != nil {
 		return nil, err
 	}
-	findings := deploy.Check(o.file, o.modelFile(), machineWith(device.New(), libraries), versions(libraries))
-	model := o.model()
-	digest := ""
-	if o.file.Model.SHA256 != "" {
-		if digest, err = model.digest(); err != nil {
+	findings := deploy.Check(o.file, o.modelFile(), o.variants(), machineWith(device.New(), libraries), versions(libraries))
+	digests := map[string]string{}
+	for _, f := range o.files {
+		if !o.wantsDigest(f.role) {
+			continue // reading all of it takes its time
+		}
+		if digests[f.role], err = f.digest(); err != nil {
 			return nil, err
 		}
 	}
-	findings.CheckDigest(o.file, digest)
+	findings.CheckDigests(o.file, digests)
 	return findings, nil
 }
 

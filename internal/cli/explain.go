@@ -40,7 +40,7 @@ func (e *explainCommand) Run(c *call) error {
 		return err
 	}
 	machine, version := machineWith(m, libraries), versions(libraries)
-	findings := deploy.Check(order.file, order.modelFile(), machine, version)
+	findings := deploy.Check(order.file, order.modelFile(), order.variants(), machine, version)
 	x := explained{
 		Model: order.name, Explanation: findings.Explain(order.file, machine, version), Warnings: []string{}, Problems: []string{},
 	}
@@ -76,6 +76,9 @@ func (c *call) showExplanation(x explained) error {
 		default:
 			t.row(row.name, "%s: %s", row.choice.Taken, row.choice.Why)
 		}
+	}
+	for _, w := range x.Ways {
+		t.row("tries", "%s", w)
 	}
 	for _, a := range x.Alternatives {
 		state := "possible with " + a.How

@@ -5,9 +5,11 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"verge/client"
 	"verge/internal/deployfile"
@@ -35,7 +37,7 @@ type order struct {
 
 // orderFile is a file that goes to the node.
 type orderFile struct {
-	role   string // "model", "weights", "labels", "golden"
+	role   string // "model", "weights", "variants.0", "variants.0.weights", "labels", "golden"
 	handle *os.File
 	size   int64
 }
@@ -79,11 +81,16 @@ func (o *order) open() error {
 	}
 	failed := fault.Error{Op: "cli.order", Subject: o.path}
 	var problems fault.Problems
-	for _, f := range []struct{ role, key, path string }{
+	type named struct{ role, key, path string }
+	names := []named{
 		{"model", "model.path", o.file.Model.Path},
 		{"labels", "model.labels", o.file.Model.Labels},
 		{"golden", "tests.functional_test.golden", golden},
-	} {
+	}
+	for i, v := range o.file.Model.Variants {
+		names = append(names, named{fmt.Sprintf("variants.%d", i), fmt.Sprintf("model.variants[%d].path", i), v.Path})
+	}
+	for _, f := range names {
 		if f.path == "" {
 			continue
 		}
@@ -99,7 +106,7 @@ func (o *order) open() error {
 			continue
 		}
 		o.files = append(o.files, orderFile{f.role, handle, bytes})
-		if f.role != "model" {
+		if f.role != "model" && !strings.HasPrefix(f.role, "variants.") {
 			continue
 		}
 		weights, bytes, err := openWeights(handle, f.path, bytes)
@@ -107,7 +114,11 @@ func (o *order) open() error {
 			return about(o.path, err)
 		}
 		if weights != nil {
-			o.files = append(o.files, orderFile{roleWeights, weights, bytes})
+			role := roleWeights
+			if f.role != "model" {
+				role = f.role + "." + roleWeights
+			}
+			o.files = append(o.files, orderFile{role, weights, bytes})
 		}
 	}
 	if len(problems) == 0 {
@@ -124,14 +135,39 @@ func (o *order) close() {
 	}
 }
 
-// model is the model's file.
-func (o *order) model() orderFile { return o.files[0] }
-
 // modelFile is the model for a look at it.
-func (o *order) modelFile() modelfile.File {
-	file := modelfile.File{Bytes: o.model().handle, Size: o.model().size}
+func (o *order) modelFile() modelfile.File { return o.look("model", roleWeights) }
+
+// variants are the other files of the model, for a look at them.
+func (o *order) variants() []modelfile.File {
+	all := make([]modelfile.File, len(o.file.Model.Variants))
+	for i := range all {
+		role := fmt.Sprintf("variants.%d", i)
+		all[i] = o.look(role, role+"."+roleWeights)
+	}
+	return all
+}
+
+// wantsDigest says whether the deployment file names the digest of a file.
+func (o *order) wantsDigest(role string) bool {
+	if role == "model" {
+		return o.file.Model.SHA256 != ""
+	}
+	for i, v := range o.file.Model.Variants {
+		if role == fmt.Sprintf("variants.%d", i) {
+			return v.SHA256 != ""
+		}
+	}
+	return false
+}
+
+// look is a file of the model, and the size of the one with its weights.
+func (o *order) look(role, weights string) (file modelfile.File) {
 	for _, f := range o.files {
-		if f.role == roleWeights {
+		switch f.role {
+		case role:
+			file.Bytes, file.Size = f.handle, f.size
+		case weights:
 			file.Weights = f.size
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"verge/internal/deployfile"
 	"verge/internal/device"
 	"verge/internal/fault"
+	"verge/internal/inference"
 	"verge/internal/modelfile"
 )
 
@@ -29,9 +30,10 @@ type Libraries func(runtime string) (version string, err error)
 
 // Findings is what can be said about a deployment without loading the model.
 type Findings struct {
-	Model    *modelfile.Info // nil where the file could not be read
-	Runtime  string          // that would run it
-	Threads  int             // that it would get
+	Model    *modelfile.Info   // nil where the file could not be read
+	Variants []*modelfile.Info // of the other files of the model, in the deployment file's order; nil as Model
+	Runtime  string            // that would run it
+	Threads  int               // that it would get
 	Warnings []string
 	Problems fault.Problems // empty: it may be loaded
 	Kind     fault.Kind     // of the first problem
@@ -68,10 +70,11 @@ func (f *Findings) warn(format string, args ...any) {
 
 // Check finds everything that is wrong with deploying file on this machine and
 // that can be found without loading the model: its packages, device, memory
-// and threads, and the bytes of the model.
-func Check(file *deployfile.File, model modelfile.File, machine Machine, libraries Libraries) *Findings {
+// and threads, and the bytes of the model and of its variants.
+func Check(file *deployfile.File, model modelfile.File, variants []modelfile.File, machine Machine, libraries Libraries) *Findings {
 	f := &Findings{Runtime: file.Deployment.Runtime}
 	f.checkModel(file, model)
+	f.checkVariants(variants)
 	f.checkPackages(file, libraries)
 	f.checkDevice(file, machine)
 	f.checkResources(file, machine)
@@ -81,12 +84,18 @@ func Check(file *deployfile.File, model modelfile.File, machine Machine, librari
 	return f
 }
 
-// CheckDigest holds the digest of the model's bytes, "sha256:" and hexadecimal
-// digits, against the one that the file asks for, if it does.
-func (f *Findings) CheckDigest(file *deployfile.File, digest string) {
-	if want := file.Model.SHA256; want != "" && "sha256:"+want != digest {
-		f.problem(fault.Corrupt, "model.sha256", "Correct model.sha256, or deploy the file that it names.",
-			"the model's bytes have %s", digest)
+// CheckDigests holds the digests of the model's files, by their parts, against those
+// that the file asks for, where it does.
+func (f *Findings) CheckDigests(file *deployfile.File, artifacts map[string]string) {
+	check := func(key, want, digest string) {
+		if want != "" && "sha256:"+want != digest {
+			f.problem(fault.Corrupt, key, fmt.Sprintf("Correct %s, or deploy the file that it names.", key), "the model's bytes have %s", digest)
+		}
+	}
+	check("model.sha256", file.Model.SHA256, artifacts[roleModel])
+	for i, v := range file.Model.Variants {
+		role, _ := rolesOf(i + 1)
+		check(fmt.Sprintf("model.variants[%d].sha256", i), v.SHA256, artifacts[role])
 	}
 }
 
@@ -163,8 +172,7 @@ func (f *Findings) checkPackages(file *deployfile.File, libraries Libraries) {
 // checkDevice refuses a device that is not there, unless the file allows the CPU.
 func (f *Findings) checkDevice(file *deployfile.File, machine Machine) {
 	kind := file.Deployment.DeviceType
-	switch kind {
-	case "cpu", "mobile", "embedded":
+	if inference.OnCPU(kind) || len(file.Deployment.Ladder) > 0 {
 		return
 	}
 	found, lookedFor := machine.Devices(kind)

@@ -144,7 +144,7 @@ func TestCheckFindsEverythingThatNeedsNoLoad(t *testing.T) {
 			if libraries == nil {
 				libraries = installed
 			}
-			f := deploy.Check(file, modelfile.File{Bytes: bytes.NewReader(data), Size: int64(len(data))}, test.machine, libraries)
+			f := deploy.Check(file, modelfile.File{Bytes: bytes.NewReader(data), Size: int64(len(data))}, nil, test.machine, libraries)
 			for i, p := range test.problems {
 				if p.Message == "*" && i < len(f.Problems) { // another package's words
 					f.Problems[i].Message, f.Problems[i].Hint = "*", ""

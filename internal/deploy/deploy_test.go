@@ -88,10 +88,10 @@ func TestTestsThatAreNotAskedForAskNothing(t *testing.T) {
 
 func TestKeysOfLaterVersionsGetAVerdictOfTheirOwn(t *testing.T) {
 	n := newNode(t, t.TempDir())
-	d := n.deploy(`{"model":{"path":"m.onnx","optimize":true,"optimization_config":{"quantize":true}},"deployment":{"optimization_level":2}}`, "digits.onnx")
+	d := n.deploy(`{"model":{"path":"m.onnx","optimize":true,"optimization_config":{"quantize":true}},"deployment":{"optimization_level":3}}`, "digits.onnx")
 	want := []string{
 		"optimize skipped: not available in this version: original deployed",
-		"optimization_level skipped: level 2 is not available in this version: level 1 used",
+		"optimization_level skipped: level 3 is not available in this version: level 2 used",
 	}
 	var got []string
 	for _, v := range d.Verdicts[:2] {

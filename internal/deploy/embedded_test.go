@@ -130,14 +130,17 @@ func TestTheModelsFileSaysHowPicturesBecomeInputs(t *testing.T) {
 		},
 		"a scale of zero": {seeing(nil, none), as(tensor.Int8), nil},
 		"a runtime with another name": {
-			seeing(normalized(half), input(tensor.FP32, 0, 0)), inference.Spec{Name: "image", DType: tensor.FP32, Shape: []int64{1, 8, 8, 3}},
+			seeing(normalized(half), input(tensor.FP32, 0, 0)),
+			inference.Spec{Name: "image", DType: tensor.FP32, Shape: []int64{1, 8, 8, 3}},
 			map[string]client.Preprocess{"image": {Mean: []float64{127.5}, Scale: []float64{1 / 127.5}}},
 		},
 		"a runtime that takes real numbers": {
 			seeing(normalized(half), input(tensor.Int8, 0.5, 3)), as(tensor.FP32),
 			one([]float64{127.5}, []float64{1 / 127.5}),
 		},
-		"another format": {model(t, "digits.onnx"), as(tensor.Int8), nil},
+		"a runtime that takes other integers":   {seeing(normalized(half), input(tensor.Int8, 0.5, 3)), as(tensor.Uint8), nil},
+		"INT8 with metadata that make no sense": {seeing(normalized([2][]float32{{1}, {0}}), input(tensor.Int8, 1.0/255, -128)), as(tensor.Int8), one([]float64{128}, []float64{1})},
+		"another format":                        {model(t, "digits.onnx"), as(tensor.Int8), nil},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"verge/internal/choice"
 	"verge/internal/deployfile"
 	"verge/internal/device"
 	"verge/internal/device/provider"
@@ -38,6 +39,10 @@ type Explanation struct {
 	Threads   Choice `json:"threads"`
 	Memory    Choice `json:"memory"`
 
+	// Ways are what would be tried, in this order, where the file leaves something to
+	// choose: variants, a ladder, or an optimization_level that measures.
+	Ways []choice.Way `json:"ways,omitempty"`
+
 	Alternatives []Alternative `json:"alternatives"`
 }
 
@@ -61,6 +66,9 @@ func (f *Findings) Explain(file *deployfile.File, machine Machine, libraries Lib
 	x.Memory = Choice{
 		fmt.Sprintf("about %d MB of %d MB", (f.Model.MemoryEstimate+mib-1)/mib, file.Deployment.MemoryLimitMB),
 		"the model's file, parameters and values, of deployment.memory_limit_mb; the library takes more",
+	}
+	if chooses(file) {
+		x.Ways = slices.Concat(f.plan(file, machine, libraries).Rungs...)
 	}
 	f.alternatives(x, file, machine, libraries)
 	return x

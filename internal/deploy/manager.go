@@ -149,13 +149,20 @@ func neededArtifacts(file *deployfile.File, given map[string]string) (problems f
 	if file.Tests.Functional.Enabled {
 		golden = file.Tests.Functional.Golden
 	}
-	roles := map[string]bool{}
-	for _, want := range []struct{ role, key, path string }{
+	type need struct{ role, key, path string }
+	needs := []need{
 		{roleModel, "model.path", file.Model.Path},
 		{roleWeights, "model.path", ""}, // where the format has them: checking the model will tell
 		{roleLabels, "model.labels", file.Model.Labels},
 		{roleGolden, "tests.functional_test.golden", golden},
-	} {
+	}
+	for i, v := range file.Model.Variants {
+		model, weights := rolesOf(i + 1)
+		key := fmt.Sprintf("model.variants[%d].path", i)
+		needs = append(needs, need{model, key, v.Path}, need{weights, key, ""})
+	}
+	roles := map[string]bool{}
+	for _, want := range needs {
 		roles[want.role] = true
 		if want.path != "" && given[want.role] == "" {
 			problems.Add("artifacts."+want.role, 0, "is missing: the digest of the file that %s names", want.key)

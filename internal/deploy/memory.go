@@ -3,6 +3,7 @@ package deploy
 import (
 	"bytes"
 	"errors"
+	"fmt"
 
 	"verge/internal/inference"
 	"verge/internal/modelfile"
@@ -17,18 +18,29 @@ const (
 	roleGolden  = "golden"
 )
 
+// rolesOf are the parts of a file of the model: of its own where variant is 0, of one of
+// its variants, which count from 1.
+func rolesOf(variant int) (model, weights string) {
+	if variant == 0 {
+		return roleModel, roleWeights
+	}
+	model = fmt.Sprintf("variants.%d", variant-1)
+	return model, model + "." + roleWeights
+}
+
 // memory holds the verified files of a model.
 type memory struct {
 	model   *native.Memory // nil where nothing is held
 	weights *native.Memory // nil where the model has none
 }
 
-// open brings a model's files into memory.
-func (m *Manager) open(artifacts map[string]string) (files memory, err error) {
-	if files.model, err = m.host.Artifacts.Load(artifacts[roleModel]); err != nil {
+// open brings the files of a model, or of one of its variants, into memory.
+func (m *Manager) open(artifacts map[string]string, variant int) (files memory, err error) {
+	model, weights := rolesOf(variant)
+	if files.model, err = m.host.Artifacts.Load(artifacts[model]); err != nil {
 		return memory{}, err
 	}
-	if digest := artifacts[roleWeights]; digest != "" {
+	if digest := artifacts[weights]; digest != "" {
 		if files.weights, err = m.host.Artifacts.Load(digest); err != nil {
 			return memory{}, errors.Join(err, files.close())
 		}

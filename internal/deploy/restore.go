@@ -99,7 +99,7 @@ func (m *Manager) reload(ctx context.Context, record *modelRecord) (*Served, err
 	if err != nil {
 		return nil, err
 	}
-	bytes, err := m.open(rel.Artifacts)
+	bytes, err := m.open(rel.Artifacts, rel.variant())
 	if err != nil {
 		return nil, err
 	}

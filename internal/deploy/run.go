@@ -7,8 +7,10 @@ import (
 	"time"
 
 	"verge/client"
+	"verge/internal/choice"
 	"verge/internal/deployfile"
 	"verge/internal/fault"
+	"verge/internal/modelfile"
 )
 
 // run is one deployment in progress. One goroutine executes it; d is read by
@@ -22,9 +24,11 @@ type run struct {
 	log    *eventLog
 	cancel context.CancelCauseFunc
 
-	threads   int     // from checking
-	model     memory  // the verified files, from checking until loading takes them over
-	candidate *Served // from loading; nil once it serves
+	threads   int         // from checking
+	findings  *Findings   // from checking
+	way       *choice.Way // from preparing; nil where there was nothing to choose
+	model     memory      // the verified files, from checking until loading takes them over
+	candidate *Served     // from loading; nil once it serves
 }
 
 func newRun(m *Manager, d *client.Deployment, record *modelRecord, file *deployfile.File, req client.DeploymentRequest) *run {
@@ -169,13 +173,25 @@ func (r *run) progress(p client.Progress) {
 
 // check is the phase that looks at everything which needs no load.
 func (r *run) check(context.Context) error {
-	bytes, err := r.m.open(r.req.Artifacts)
+	bytes, err := r.m.open(r.req.Artifacts, 0)
 	if err != nil {
 		return err
 	}
 	r.model = bytes
-	findings := Check(r.file, bytes.file(), r.m.host.Machine, r.m.host.Libraries)
-	findings.CheckDigest(r.file, r.d.Digest)
+	variants, err := r.variants()
+	for _, v := range variants {
+		defer v.close() //nolint:errcheck // only looked at
+	}
+	if err != nil {
+		return err
+	}
+	looks := make([]modelfile.File, len(variants))
+	for i, v := range variants {
+		looks[i] = v.file()
+	}
+	findings := Check(r.file, bytes.file(), looks, r.m.host.Machine, r.m.host.Libraries)
+	findings.CheckDigests(r.file, r.req.Artifacts)
+	r.findings = findings
 	for _, w := range findings.Warnings {
 		r.warn(w)
 	}
@@ -183,31 +199,53 @@ func (r *run) check(context.Context) error {
 	return findings.Err()
 }
 
-// prepare says what became of an optimisation that was asked for. The bytes are
-// in the store already: they were hashed while they were uploaded.
-func (r *run) prepare(context.Context) error {
+// variants brings the other files of the model into memory. Those that were are
+// returned beside an error too.
+func (r *run) variants() ([]memory, error) {
+	var all []memory
+	for i := range r.file.Model.Variants {
+		files, err := r.m.open(r.req.Artifacts, i+1)
+		if err != nil {
+			return all, err
+		}
+		all = append(all, files)
+	}
+	return all, nil
+}
+
+// prepare says what became of an optimisation that was asked for, and chooses how
+// the model is to be run. The bytes are in the store already: they were hashed while
+// they were uploaded.
+func (r *run) prepare(ctx context.Context) error {
 	if r.file.Model.Optimize {
 		r.verdict(client.Verdict{
 			Gate: "optimize", Outcome: client.OutcomeSkipped, Time: r.m.host.Now(), Device: r.m.host.Device,
 			Detail: "not available in this version: original deployed",
 		})
 	}
-	if r.file.Deployment.OptimizationLevel > 1 {
+	if r.file.Deployment.OptimizationLevel > levelMeasured {
 		r.verdict(client.Verdict{
 			Gate: "optimization_level", Outcome: client.OutcomeSkipped, Time: r.m.host.Now(), Device: r.m.host.Device,
-			Detail: fmt.Sprintf("level %d is not available in this version: level 1 used", r.file.Deployment.OptimizationLevel),
+			Detail: fmt.Sprintf("level %d is not available in this version: level %d used", r.file.Deployment.OptimizationLevel, levelMeasured),
 		})
 	}
-	return nil
+	return r.choose(ctx)
 }
 
 // load is the phase that starts a worker with the candidate in it.
 func (r *run) load(ctx context.Context) error {
 	bytes := r.model
 	r.model = memory{}
+	if r.way != nil && r.way.Variant > 0 {
+		other, err := r.m.open(r.req.Artifacts, r.way.Variant)
+		if err = errors.Join(err, bytes.close()); err != nil {
+			return err
+		}
+		bytes = other
+	}
 	served, err := r.m.load(ctx, r.d.Model, r.file, bytes, &release{
 		Version: r.d.Version, Deployment: r.d.ID, Spec: r.req.Spec, SpecName: r.req.SpecName, Artifacts: r.req.Artifacts,
-		IgnorePackages: r.req.IgnorePackages,
+		IgnorePackages: r.req.IgnorePackages, Way: r.way,
 	}, r.threads)
 	if err != nil {
 		return err

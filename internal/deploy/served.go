@@ -41,14 +41,18 @@ type Served struct {
 // Deployment returns the id of the deployment that it came from.
 func (s *Served) Deployment() string { return s.release.Deployment }
 
-// Digest returns the digest of the model's bytes.
-func (s *Served) Digest() string { return s.release.Artifacts[roleModel] }
+// Digest returns the digest of the bytes that it was loaded from.
+func (s *Served) Digest() string {
+	model, _ := rolesOf(s.release.variant())
+	return s.release.Artifacts[model]
+}
 
 // Digests returns the digests of all files that it was loaded from.
 func (s *Served) Digests() []string {
 	digests := []string{s.Digest()}
-	if weights := s.release.Artifacts[roleWeights]; weights != "" {
-		digests = append(digests, weights)
+	_, weights := rolesOf(s.release.variant())
+	if digest := s.release.Artifacts[weights]; digest != "" {
+		digests = append(digests, digest)
 	}
 	return digests
 }
@@ -79,7 +83,11 @@ func (m *Manager) load(ctx context.Context, model string, file *deployfile.File,
 	if s.Labels, err = m.labels(rel.Artifacts[roleLabels], said); err != nil {
 		return nil, err
 	}
-	rt, err := m.host.Runtime(runtimeName(file, bytes.model.Bytes()), file.Isolation)
+	runtime := runtimeName(file, bytes.model.Bytes())
+	if rel.Way != nil {
+		runtime = rel.Way.Runtime
+	}
+	rt, err := m.host.Runtime(runtime, file.Isolation)
 	if err != nil {
 		return nil, err
 	}
@@ -108,8 +116,8 @@ func (m *Manager) load(ctx context.Context, model string, file *deployfile.File,
 	return s, s.warm(ctx)
 }
 
-// options says how the session is to be made: one thread for each run, as many
-// runs at a time as the budget has threads.
+// options says how the session is to be made: as was chosen, else one thread for
+// each run, and as many runs at a time as the budget has threads.
 func (m *Manager) options(file *deployfile.File, rel *release, model string, threads int) inference.Options {
 	d := file.Deployment
 	o := inference.Options{
@@ -118,6 +126,12 @@ func (m *Manager) options(file *deployfile.File, rel *release, model string, thr
 		MemoryLimit: int64(d.MemoryLimitMB) << 20,
 		Log:         m.host.Log.With("model", model, "version", rel.Version),
 		LogLevel:    d.Level(),
+	}
+	if w := rel.Way; w != nil {
+		o.Threads, o.Parallel, o.Device = w.Threads, w.Parallel, w.Device
+		if w.Provider != "" {
+			o.Providers = []inference.Provider{{Name: w.Provider}}
+		}
 	}
 	if d.EnableProfiling {
 		o.Profile = m.host.ProfilePrefix(model, rel.Version)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -13,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"verge/client"
+	"verge/internal/choice"
 	"verge/internal/fault"
 )
 
@@ -25,6 +27,7 @@ const (
 	bucketModels      = "models"      // model name → modelRecord
 	bucketDeployments = "deployments" // deployment id → client.Deployment
 	bucketJournal     = "journal"     // sequence number, 8 bytes big-endian → move
+	bucketChoices     = "choices"     // digest of what a choice depends on → remembered
 )
 
 // modelRecord is what the node must know about a model to serve it again.
@@ -47,6 +50,16 @@ type release struct {
 	Activated  time.Time         `json:"activated"`
 
 	IgnorePackages []string `json:"ignore_packages,omitempty"` // Spec is parsed again with them
+
+	Way *choice.Way `json:"way,omitempty"` // that was chosen; nil where there was nothing to choose
+}
+
+// variant says which of the model's files is loaded: 0 is its own.
+func (r *release) variant() int {
+	if r.Way == nil {
+		return 0
+	}
+	return r.Way.Variant
 }
 
 // move is one line of the journal: what is about to take effect.
@@ -113,6 +126,49 @@ func (s *store) setModel(record *modelRecord) error {
 // models returns every model's record, by name.
 func (s *store) models() ([]*modelRecord, error) {
 	return readAll[modelRecord](s.db, bucketModels)
+}
+
+// choice returns what was chosen before, or nil.
+func (s *store) choice(key string) (*remembered, error) {
+	var known *remembered
+	err := s.db.View(func(tx *bbolt.Tx) error {
+		raw := tx.Bucket([]byte(bucketChoices)).Get([]byte(key))
+		if raw == nil {
+			return nil
+		}
+		known = new(remembered)
+		return json.Unmarshal(raw, known)
+	})
+	if err != nil {
+		return nil, fault.New(fault.Corrupt, "deploy.state", "record of the choice: %w", err).On(key)
+	}
+	return known, nil
+}
+
+// maxChoices is how many choices are remembered.
+const maxChoices = 256
+
+// remember writes a choice, in the place of the oldest where there are many.
+func (s *store) remember(key string, chosen remembered) error {
+	return storageFault(s.db.Update(func(tx *bbolt.Tx) error {
+		bucket := tx.Bucket([]byte(bucketChoices))
+		count, oldest, since := 0, []byte(nil), time.Time{}
+		err := bucket.ForEach(func(k, raw []byte) error {
+			count++
+			var other remembered
+			if json.Unmarshal(raw, &other) != nil || oldest == nil || other.Time.Before(since) { // what cannot be read goes first
+				oldest, since = slices.Clone(k), other.Time
+			}
+			return nil
+		})
+		if err == nil && count >= maxChoices {
+			err = bucket.Delete(oldest)
+		}
+		if err != nil {
+			return fmt.Errorf("forget a choice: %w", err)
+		}
+		return put(tx, bucketChoices, key, chosen)
+	}))
 }
 
 // deployments returns every deployment, in no useful order.

@@ -50,7 +50,7 @@ func parse(text []byte, name string, ignore []string, lines bool) (*File, error)
 	}
 	file := defaults(deviceType)
 	d := &document.Decoder{Later: []string{
-		"stages", "accuracy", "observe", "model.variants", "deployment.ladder", "deployment.strategy",
+		"stages", "accuracy", "observe", "deployment.strategy",
 	}}
 	d.Decode("", root, file)
 	if len(d.Problems) == 0 || root.Kind == document.Map {

@@ -19,6 +19,7 @@ const (
 	GatePerformance = "performance"
 	GateFunctional  = "functional"
 	GateLoad        = "load"
+	GateChoice      = "choice" // of a way to run the model; package choice measures
 )
 
 // Env is what every check needs of the machine that it runs on.

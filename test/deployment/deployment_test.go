@@ -94,7 +94,7 @@ func TestDigitsFromFileToAnswers(t *testing.T) {
 	d := node.Deploy(spec, files)
 	committed(t, d)
 	want := []string{
-		"preparing optimize skipped", "preparing optimization_level skipped",
+		"preparing optimize skipped",
 		"gating latency pass", "gating memory pass", "gating signature skipped",
 		"testing performance pass", "testing functional pass", "testing load pass",
 	}

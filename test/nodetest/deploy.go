@@ -57,5 +57,6 @@ func Example(tb testing.TB, path string) (spec string, files map[string]string) 
 		files["weights"] = stem + ".bin"
 	}
 	patient := strings.Replace(string(text), `"max_latency_ms": 50.0`, `"max_latency_ms": 30000`, 1)
+	patient = strings.Replace(patient, `"optimization_level": 2`, `"optimization_level": 1`, 1) // nothing is measured to choose by
 	return strings.Replace(patient, "max_latency_ms: 50.0", "max_latency_ms: 30000", 1), files
 }

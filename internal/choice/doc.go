@@ -1,0 +1,17 @@
+// Package choice finds a way to run a model on this device, out of several: files of
+// the same model in other formats or precisions, runtimes, devices, numbers of threads.
+//
+//	result, err := choice.Choose(ctx, env, plan)
+//	result.Taken  // load the model so
+//	result.Trials // what was tried, with figures, and why the others were not taken
+//
+// Ways stand on rungs, the preferred ones first. Each is loaded beside the others
+// that are, asked what the reference was asked, and measured. A way has to load, to
+// have the reference's inputs and outputs, to agree with its answers, and to stay
+// within the limits on latency and memory. The first rung with such a way decides:
+// by its first one, or where the plan asks for the fastest, by the one that answers
+// the most requests a second.
+//
+// The package measures sessions that it is handed; it knows no runtime, no file and
+// no device. It keeps nothing.
+package choice

@@ -1,0 +1,290 @@
+package choice
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"sync"
+	"time"
+
+	"verge/internal/fault"
+	"verge/internal/inference"
+	"verge/internal/inference/arena"
+	"verge/internal/stats"
+	"verge/internal/tensor"
+)
+
+// How a way is measured.
+const (
+	warmup = 5
+	runs   = 20
+	window = 500 * time.Millisecond // of all runs at a time
+	region = 1 << 30                // most bytes of the tensors of one request, each side
+	steps  = 4                      // that quantised answers may be apart
+)
+
+// ask has the reference answer the probes. Without a reference that runs, ways are
+// held against each other's signature only.
+func (c *choosing) ask(ctx context.Context) error {
+	loaded, err := c.env.Load(ctx, c.plan.Reference)
+	if err == nil {
+		defer loaded.Close() //nolint:errcheck // it was only asked
+		g := loaded.Session.Signature()
+		if c.probes, err = c.env.Probes(g); err == nil {
+			c.signature = &g
+			c.answers, err = answers(ctx, loaded.Session, c.probes)
+		}
+	}
+	if ctx.Err() != nil {
+		return fault.New(fault.KindOf(ctx.Err()), "choice.choose", "stopped while it chose: %w", ctx.Err())
+	}
+	if err != nil {
+		c.answers = nil
+		c.result.Notes = append(c.result.Notes, fmt.Sprintf("the reference, %s, gave no answers, so that none were compared: %s", c.plan.Reference, fault.Message(err)))
+	}
+	return nil
+}
+
+// answers runs each probe once, and copies what comes out.
+func answers(ctx context.Context, session inference.Session, probes [][]tensor.Tensor) ([][]tensor.Tensor, error) {
+	memory := arena.New("choice", region, region)
+	defer memory.Close() //nolint:errcheck // it is only memory
+	slot, err := session.NewSlot(memory)
+	if err != nil {
+		return nil, err
+	}
+	defer slot.Close() //nolint:errcheck // the session closes it too
+	all := make([][]tensor.Tensor, len(probes))
+	for i, probe := range probes {
+		outputs, err := inference.Run(ctx, session.Signature(), slot, probe)
+		if err != nil {
+			return nil, err
+		}
+		for _, t := range outputs {
+			t.Shape, t.Data = slices.Clone(t.Shape), bytes.Clone(t.Data)
+			all[i] = append(all[i], t)
+		}
+	}
+	return all, nil
+}
+
+// try loads and measures one way. One that is within all limits is Slower until the
+// rung is decided.
+func (c *choosing) try(ctx context.Context, w Way) Trial {
+	c.number++
+	if c.env.Progress != nil {
+		c.env.Progress(w, c.number, c.total)
+	}
+	t := Trial{Way: w, Outcome: Failed}
+	begin := c.env.Now()
+	loaded, err := c.env.Load(ctx, w)
+	if err != nil {
+		t.Reason = fault.Message(err)
+		return t
+	}
+	defer loaded.Close() //nolint:errcheck // it was only tried
+	f := &Figures{LoadMS: ms(c.env.Now().Sub(begin))}
+	if reason := c.compare(ctx, w, loaded.Session); reason != "" {
+		t.Outcome, t.Reason = Refused, reason
+		return t
+	}
+	if err := c.measure(ctx, loaded.Session, f); err != nil {
+		t.Reason = fault.Message(err)
+		return t
+	}
+	t.Figures = f
+	switch {
+	case f.P95MS > c.plan.LatencyMS:
+		t.Outcome, t.Reason = Refused, fmt.Sprintf("p95 is %.3g ms, the limit is %g ms", f.P95MS, c.plan.LatencyMS)
+	case c.plan.MemoryMB > 0 && f.PeakMB > float64(c.plan.MemoryMB):
+		t.Outcome, t.Reason = Refused, fmt.Sprintf("it took %.4g MB, the limit is %d MB", f.PeakMB, c.plan.MemoryMB)
+	default:
+		t.Outcome = Slower
+	}
+	return t
+}
+
+// compare says what the way has another opinion of than the reference, or "".
+func (c *choosing) compare(ctx context.Context, w Way, session inference.Session) string {
+	g := session.Signature()
+	if c.signature == nil { // the first one that loads is the measure
+		c.signature = &g
+		probes, err := c.env.Probes(g)
+		if err != nil {
+			return fault.Message(err)
+		}
+		c.probes = probes
+	}
+	if reason := differs(*c.signature, g); reason != "" {
+		return reason
+	}
+	got, err := answers(ctx, session, c.probes)
+	if err != nil {
+		return fault.Message(err)
+	}
+	if c.answers == nil {
+		return ""
+	}
+	for i, want := range c.answers {
+		for k, output := range want {
+			if reason := c.disagrees(w, c.signature.Outputs[k], output, got[i][inference.Index(g.Outputs, output.Name)]); reason != "" {
+				return fmt.Sprintf("input %d: output %q %s", i, output.Name, reason)
+			}
+		}
+	}
+	return ""
+}
+
+// differs says how a signature is not the reference's, or "". What a client sends and
+// receives has to stay as it is; what integers stand for is the file's own affair.
+func differs(want, got inference.Signature) string {
+	for side, specs := range map[string][2][]inference.Spec{"input": {want.Inputs, got.Inputs}, "output": {want.Outputs, got.Outputs}} {
+		if len(specs[0]) != len(specs[1]) {
+			return fmt.Sprintf("it has %d %ss, the model has %d", len(specs[1]), side, len(specs[0]))
+		}
+		for _, a := range specs[0] {
+			i := inference.Index(specs[1], a.Name)
+			if i < 0 {
+				return fmt.Sprintf("it has no %s %q", side, a.Name)
+			}
+			if b := specs[1][i]; a.DType != b.DType || len(a.Shape) != len(b.Shape) {
+				return fmt.Sprintf("its %s is %s, the model's is %s", side, b, a)
+			}
+		}
+	}
+	return ""
+}
+
+// disagrees says how an answer is not the reference's, or "". In the reference's own
+// precision it is compared value by value, in another one by its direction. Integers
+// that stand for real numbers may be off by a few steps: kernels round as they like.
+func (c *choosing) disagrees(w Way, spec inference.Spec, want, got tensor.Tensor) string {
+	if w.Precision == c.plan.Reference.Precision && spec.Quantization == nil {
+		if err := tensor.Agree(want, got, c.plan.Tolerance); err != nil {
+			return err.Error()
+		}
+		return ""
+	}
+	if !slices.Equal(want.Shape, got.Shape) {
+		return fmt.Sprintf("has shape %s, the model's has %s", inference.FormatShape(got.Shape), inference.FormatShape(want.Shape))
+	}
+	a, err := tensor.Floats(want)
+	if err != nil {
+		return "" // no numbers: nothing can be said
+	}
+	b, err := tensor.Floats(got)
+	if err != nil {
+		return err.Error()
+	}
+	if w.Precision == c.plan.Reference.Precision {
+		for i := range a {
+			if off := math.Abs(a[i] - b[i]); off > steps {
+				return fmt.Sprintf("has %g at %d, the model has %g: more than %d steps apart", b[i], i, a[i], steps)
+			}
+		}
+		return ""
+	}
+	if similarity := cosine(a, b); similarity < c.plan.Cosine || math.IsNaN(similarity) {
+		return fmt.Sprintf("has a cosine similarity of %.4f with the model's, want %g or more", similarity, c.plan.Cosine)
+	}
+	return ""
+}
+
+// cosine is the cosine of the angle between two vectors; 1 where both are zero.
+func cosine(a, b []float64) float64 {
+	var dot, aa, bb float64
+	for i := range a {
+		dot += a[i] * b[i]
+		aa += a[i] * a[i]
+		bb += b[i] * b[i]
+	}
+	if aa == 0 && bb == 0 {
+		return 1
+	}
+	return dot / math.Sqrt(aa*bb)
+}
+
+// measure runs the first probe: one at a time, then as many at a time as the session
+// runs.
+func (c *choosing) measure(ctx context.Context, session inference.Session, f *Figures) error {
+	latencies, err := c.series(ctx, session)
+	if err != nil {
+		return err
+	}
+	sum := stats.Summarize(latencies)
+	f.P50MS, f.P95MS = sum.Percentile(50), sum.Percentile(95)
+	if f.Throughput, err = c.together(ctx, session); err != nil {
+		return err
+	}
+	if peak, err := c.env.Peak(session); err == nil {
+		f.PeakMB = float64(peak) / (1 << 20)
+	}
+	return nil
+}
+
+// series returns the latencies of runs one after the other, in milliseconds.
+func (c *choosing) series(ctx context.Context, session inference.Session) ([]float64, error) {
+	memory := arena.New("choice", region, region)
+	defer memory.Close() //nolint:errcheck // it is only memory
+	slot, err := session.NewSlot(memory)
+	if err != nil {
+		return nil, err
+	}
+	defer slot.Close() //nolint:errcheck // the session closes it too
+	var took []float64
+	for i := range warmup + runs {
+		begin := c.env.Now()
+		if _, err := inference.Run(ctx, session.Signature(), slot, c.probes[0]); err != nil {
+			return nil, err
+		}
+		if i >= warmup {
+			took = append(took, ms(c.env.Now().Sub(begin)))
+		}
+	}
+	return took, nil
+}
+
+// together returns how many requests a second are answered by as many slots as the
+// session runs at a time.
+func (c *choosing) together(ctx context.Context, session inference.Session) (float64, error) {
+	begin := c.env.Now()
+	end := begin.Add(window)
+	slots := max(session.Info().Parallel, 1)
+	counts, errs := make([]int, slots), make([]error, slots)
+	var wg sync.WaitGroup
+	for i := range slots {
+		wg.Go(func() { counts[i], errs[i] = c.until(ctx, session, end) })
+	}
+	wg.Wait()
+	took := c.env.Now().Sub(begin).Seconds()
+	total := 0
+	for i, n := range counts {
+		if errs[i] != nil {
+			return 0, errs[i]
+		}
+		total += n
+	}
+	return float64(total) / took, nil
+}
+
+// until runs the first probe until the clock says end, once at the least.
+func (c *choosing) until(ctx context.Context, session inference.Session, end time.Time) (n int, err error) {
+	memory := arena.New("choice", region, region)
+	defer memory.Close() //nolint:errcheck // it is only memory
+	slot, err := session.NewSlot(memory)
+	if err != nil {
+		return 0, err
+	}
+	defer slot.Close() //nolint:errcheck // the session closes it too
+	for n == 0 || c.env.Now().Before(end) {
+		if _, err := inference.Run(ctx, session.Signature(), slot, c.probes[0]); err != nil {
+			return n, err
+		}
+		n++
+	}
+	return n, nil
+}
+
+func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

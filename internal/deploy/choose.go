@@ -1,0 +1,330 @@
+package deploy
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"verge/client"
+	"verge/internal/choice"
+	"verge/internal/dataset"
+	"verge/internal/deployfile"
+	"verge/internal/device/provider"
+	"verge/internal/gate"
+	"verge/internal/inference"
+	"verge/internal/modelfile"
+	"verge/internal/tensor"
+)
+
+// What a choice may cost, and how far its answers may be off.
+const (
+	choiceBudget  = 60 * time.Second
+	choiceProbes  = 4    // seeded requests, where there are no golden ones
+	leastCosine   = 0.99 // of answers in another precision than the model's own
+	levelMeasured = 2    // the optimization_level that measures
+)
+
+// chooses says whether there is anything to choose for a deployment file: other files,
+// a ladder, or a level that measures.
+func chooses(file *deployfile.File) bool {
+	return len(file.Model.Variants) > 0 || len(file.Deployment.Ladder) > 0 || file.Deployment.OptimizationLevel >= levelMeasured
+}
+
+// rung is a device, and the precision that is wanted there or "" for any.
+type rung struct{ device, precision string }
+
+// rungs are those of the deployment file: without a ladder, its own device type alone.
+func rungs(file *deployfile.File) []rung {
+	if len(file.Deployment.Ladder) == 0 {
+		return []rung{{file.Deployment.DeviceType, ""}}
+	}
+	all := make([]rung, len(file.Deployment.Ladder))
+	for i, text := range file.Deployment.Ladder {
+		all[i].device, all[i].precision, _ = strings.Cut(text, " ")
+	}
+	return all
+}
+
+// plan lists the ways to run the files of a deployment on this machine.
+func (f *Findings) plan(file *deployfile.File, machine Machine, libraries Libraries) choice.Plan {
+	d := file.Deployment
+	p := choice.Plan{
+		Fastest: d.OptimizationLevel >= levelMeasured, Budget: choiceBudget, LatencyMS: d.MaxLatencyMS, MemoryMB: d.MemoryLimitMB,
+		Tolerance: max(file.Tests.Functional.Tolerance, 1e-4), Cosine: leastCosine,
+	}
+	ways := waysOf{findings: f, file: file, machine: machine, libraries: libraries}
+	p.Reference = ways.on(0, rung{"cpu", ""}, runtimesOf(f.Model.Format)[0], "", 1, 1)
+	for _, r := range rungs(file) {
+		var all []choice.Way
+		for i := range f.files() {
+			all = append(all, ways.of(i, r)...)
+		}
+		p.Rungs = append(p.Rungs, all)
+	}
+	return p
+}
+
+// files are the model's own file and its variants, of which those are nil that could
+// not be read.
+func (f *Findings) files() []*modelfile.Info {
+	return append([]*modelfile.Info{f.Model}, f.Variants...)
+}
+
+// waysOf makes the ways of a deployment.
+type waysOf struct {
+	findings  *Findings
+	file      *deployfile.File
+	machine   Machine
+	libraries Libraries
+}
+
+// of returns the ways to run one file on a rung.
+func (w waysOf) of(variant int, r rung) []choice.Way {
+	info := w.findings.files()[variant]
+	if info == nil {
+		return nil
+	}
+	if precision, _ := info.Precision(); r.precision != "" && r.precision != precision {
+		return nil
+	}
+	var all []choice.Way
+	for _, runtime := range w.runtimes(info.Format) {
+		provider, ok := w.provider(r.device, runtime)
+		if !ok {
+			continue
+		}
+		for _, shape := range w.shapes() {
+			all = append(all, w.on(variant, r, runtime, provider, shape[0], shape[1]))
+		}
+	}
+	return all
+}
+
+// runtimes are those that are tried for a format: the one that the file asks for, else
+// the default one, and where it is to be measured all that are installed.
+func (w waysOf) runtimes(format modelfile.Format) []string {
+	all := runtimesOf(format)
+	if asked := w.file.Deployment.Runtime; asked != "" {
+		if slices.Contains(all, asked) {
+			return []string{asked}
+		}
+		return all[:1] // of another format than the model's own
+	}
+	if w.file.Deployment.OptimizationLevel < levelMeasured {
+		return all[:1]
+	}
+	var installed []string
+	for _, name := range all {
+		if _, err := w.libraries(name); err == nil {
+			installed = append(installed, name)
+		}
+	}
+	return installed
+}
+
+// provider returns the provider by which a runtime uses a kind of device, and whether
+// it can be tried here.
+func (w waysOf) provider(kind, runtime string) (name string, ok bool) {
+	if inference.OnCPU(kind) {
+		return "", provider.OnCPU(runtime, 1) != ""
+	}
+	found, _ := w.machine.Devices(kind)
+	_, c, ok := (&Findings{Runtime: runtime}).usable(found)
+	return c.Provider, ok
+}
+
+// shapes are how a budget of threads may be spent: threads of one run, runs at a time.
+// Only where it is to be measured, one run on all threads is among them.
+func (w waysOf) shapes() [][2]int {
+	n := w.findings.Threads
+	if n == 1 || w.file.Deployment.OptimizationLevel < levelMeasured {
+		return [][2]int{{1, n}}
+	}
+	return [][2]int{{1, n}, {n, 1}}
+}
+
+// on is one way.
+func (w waysOf) on(variant int, r rung, runtime, provider string, threads, parallel int) choice.Way {
+	info := w.findings.files()[variant]
+	path := w.file.Model.Path
+	if variant > 0 {
+		path = w.file.Model.Variants[variant-1].Path
+	}
+	precision, _ := info.Precision()
+	return choice.Way{
+		Variant: variant, File: path, Format: string(info.Format), Precision: precision, Runtime: runtime,
+		Device: r.device, Provider: provider, Threads: threads, Parallel: parallel,
+	}
+}
+
+// choose finds the way to run the model, where the file leaves something to choose:
+// one that is remembered for the same files on the same machine, else by trying.
+func (r *run) choose(ctx context.Context) error {
+	if !chooses(r.file) {
+		return nil
+	}
+	plan := r.findings.plan(r.file, r.m.host.Machine, r.m.host.Libraries)
+	key := r.choiceKey(plan)
+	if known, err := r.m.store.choice(key); err == nil && known != nil {
+		r.way = &known.Taken
+		r.verdict(r.choiceVerdict(client.OutcomePass, fmt.Sprintf("%s, as measured on %s", known.Taken, known.Time.Format(time.DateOnly))))
+		return nil
+	}
+	result, err := choice.Choose(ctx, r.choiceEnv(), plan)
+	for _, note := range result.Notes {
+		r.warn(note)
+	}
+	r.tell(result)
+	if err != nil {
+		return err
+	}
+	r.way = &result.Taken
+	return r.m.store.remember(key, remembered{Taken: result.Taken, Time: r.m.host.Now()})
+}
+
+// tell reports every way that was tried, the one that was taken first.
+func (r *run) tell(result choice.Result) {
+	trials := slices.Clone(result.Trials)
+	slices.SortStableFunc(trials, func(a, b choice.Trial) int { return rank(a.Outcome) - rank(b.Outcome) })
+	for _, t := range trials {
+		outcome := client.OutcomeFail
+		switch t.Outcome {
+		case choice.Taken:
+			outcome = client.OutcomePass
+		case choice.Slower, choice.Untried:
+			outcome = client.OutcomeSkipped
+		case choice.Refused, choice.Failed:
+		}
+		v := r.choiceVerdict(outcome, fmt.Sprintf("%s: %s", t.Way, t.Reason))
+		if f := t.Figures; f != nil {
+			v.Figure, v.Unit = &f.Throughput, "requests/s"
+			v.Figures = map[string]float64{"throughput_rps": f.Throughput, "p50_ms": f.P50MS, "p95_ms": f.P95MS, "peak_mb": f.PeakMB, "load_ms": f.LoadMS}
+		}
+		r.verdict(v)
+	}
+}
+
+func rank(o choice.Outcome) int {
+	return slices.Index([]choice.Outcome{choice.Taken, choice.Slower, choice.Refused, choice.Failed, choice.Untried}, o)
+}
+
+func (r *run) choiceVerdict(outcome client.Outcome, detail string) client.Verdict {
+	return client.Verdict{
+		Gate: gate.GateChoice, Outcome: outcome, Time: r.m.host.Now(), Device: r.m.host.Device, Detail: detail,
+		How: "loaded beside what serves, asked inside the node, one at a time and as many at a time as it runs",
+	}
+}
+
+// choiceEnv is this node for a choice.
+func (r *run) choiceEnv() choice.Env {
+	return choice.Env{
+		Load: r.loadWay, Probes: r.choiceInputs, Now: r.m.host.Now,
+		Peak: func(s inference.Session) (int64, error) {
+			used, err := r.m.host.memory(s)
+			return used.PeakBytes, err
+		},
+		Progress: func(_ choice.Way, number, of int) {
+			r.progress(client.Progress{Step: gate.GateChoice, Done: int64(number), Total: int64(of)})
+		},
+	}
+}
+
+// loadWay loads one way, in a process of its own.
+func (r *run) loadWay(ctx context.Context, w choice.Way) (choice.Loaded, error) {
+	files, err := r.m.open(r.req.Artifacts, w.Variant)
+	if err != nil {
+		return choice.Loaded{}, err
+	}
+	rel := &release{Version: r.d.Version, Way: &w}
+	rt, err := r.m.host.Runtime(w.Runtime, r.file.Isolation)
+	var session inference.Session
+	if err == nil {
+		o := r.m.options(r.file, rel, r.d.Model, r.threads)
+		o.Profile, o.Fallback = "", "none" // a way that is not what it says is none
+		session, err = rt.Load(ctx, files.named(fmt.Sprintf("%s@%d", r.d.Model, r.d.Version)), o)
+	}
+	if err != nil {
+		return choice.Loaded{}, errors.Join(err, files.close())
+	}
+	return choice.Loaded{Session: session, Close: func() error { return errors.Join(session.Close(), files.close()) }}, nil
+}
+
+// choiceInputs are the requests that ways are asked: the golden cases' inputs, else
+// seeded ones.
+func (r *run) choiceInputs(g inference.Signature) ([][]tensor.Tensor, error) {
+	cases, err := r.m.golden(r.file, r.req.Artifacts[roleGolden], g)
+	if err != nil {
+		return nil, err
+	}
+	first, _, err := probe(r.file, g, cases)
+	if err != nil {
+		return nil, err
+	}
+	all := [][]tensor.Tensor{first}
+	if len(cases) > 0 {
+		for _, c := range cases[:min(len(cases), choiceProbes)] {
+			all = append(all, c.Inputs)
+		}
+		return all, nil
+	}
+	shapes, err := dataset.Shapes(g, r.file.Deployment.BatchSize, r.file.Model.InputShapes)
+	if err != nil {
+		return nil, err
+	}
+	for seed := 1; seed < choiceProbes; seed++ {
+		var inputs []tensor.Tensor
+		for i, spec := range g.Inputs {
+			inputs = append(inputs, dataset.Seeded(spec, shapes[i], uint64(seed)))
+		}
+		all = append(all, inputs)
+	}
+	return all, nil
+}
+
+// choiceKey is a digest of all that a choice depends on: the files, the plan with its
+// limits, the versions of the libraries, and the machine.
+func (r *run) choiceKey(plan choice.Plan) string {
+	versions := map[string]string{}
+	for _, way := range slices.Concat(plan.Rungs...) {
+		version, err := r.m.host.Libraries(way.Runtime)
+		if err == nil {
+			versions[way.Runtime] = version
+		}
+	}
+	text, err := json.Marshal(struct {
+		Artifacts map[string]string
+		Plan      choice.Plan
+		Versions  map[string]string
+		Device    string
+		Batch     int
+		Shapes    map[string][]int64
+	}{r.req.Artifacts, plan, versions, r.m.host.Device, r.file.Deployment.BatchSize, r.file.Model.InputShapes})
+	if err != nil {
+		return "" // never: it is plain data
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:])
+}
+
+// remembered is a choice as the state file keeps it.
+type remembered struct {
+	Taken choice.Way `json:"taken"`
+	Time  time.Time  `json:"time"`
+}
+
+// checkVariants reads the variants' files as far as Go can.
+func (f *Findings) checkVariants(variants []modelfile.File) {
+	for i, v := range variants {
+		info, err := modelfile.Inspect(v, modelfile.DefaultLimits())
+		if err != nil {
+			f.fault(fmt.Sprintf("model.variants[%d].path", i), err)
+		}
+		f.Variants = append(f.Variants, info) // nil with the error
+	}
+}
