@@ -117,6 +117,7 @@ func (f *Findings) checkModel(file *deployfile.File, model modelfile.File) {
 		f.problem(fault.Invalid, "model.format", "Correct model.format, or leave it out.",
 			"the file says %s, but the bytes are %s", declared, info.Format)
 	}
+	f.checkEdgeTPU(file, info)
 	runtimes := runtimesOf(info.Format)
 	if f.Runtime == "" {
 		f.Runtime = runtimes[0]
@@ -124,6 +125,26 @@ func (f *Findings) checkModel(file *deployfile.File, model modelfile.File) {
 	if !slices.Contains(runtimes, f.Runtime) {
 		f.problem(fault.Unsupported, "deployment.runtime", "Leave deployment.runtime out.",
 			"%s does not run %s models; %s does", f.Runtime, info.Format, strings.Join(runtimes, " or "))
+	}
+}
+
+// checkEdgeTPU refuses a model that is compiled for the Edge TPU anywhere else, and any
+// other model there. A library would say so only when it first runs the model.
+func (f *Findings) checkEdgeTPU(file *deployfile.File, info *modelfile.Info) {
+	if info.TFLite == nil {
+		return // checkDevice has a word on it
+	}
+	compiled, there := info.TFLite.EdgeTPU, file.Deployment.DeviceType == device.TPU
+	switch {
+	case len(file.Deployment.Ladder) > 0 || compiled == there:
+	case compiled:
+		f.problem(fault.Unsupported, "model.path", "Set deployment.device_type to tpu, or deploy the model that it was compiled from.",
+			"the model is compiled for the Edge TPU, and deployment.device_type is %s", file.Deployment.DeviceType)
+	case file.Deployment.Fallback == "cpu":
+		f.warn("model.path: the model is not compiled for the Edge TPU; the CPU is used instead")
+	default:
+		f.problem(fault.Unsupported, "model.path", "Compile it with edgetpu_compiler, which takes models of int8; or set deployment.device_type to cpu.",
+			"the model is not compiled for the Edge TPU, which deployment.device_type asks for")
 	}
 }
 

@@ -10,7 +10,9 @@ import (
 	"verge/internal/deploy"
 	"verge/internal/deployfile"
 	"verge/internal/fault"
+	"verge/internal/inference/inferencetest/tflitemodel"
 	"verge/internal/modelfile"
+	"verge/internal/tensor"
 )
 
 func TestCheckFindsEverythingThatNeedsNoLoad(t *testing.T) {
@@ -20,6 +22,14 @@ func TestCheckFindsEverythingThatNeedsNoLoad(t *testing.T) {
 		return "", fault.New(fault.NotFound, "runtimes.find", "%s is not installed", name).WithHint("verge runtime install %s", name)
 	}
 	big := machine{cpus: 4, memory: 4096 * mib}
+	byte1 := func(name string) tflitemodel.Tensor {
+		return tflitemodel.Tensor{Name: name, DType: tensor.Uint8, Shape: []int{1}}
+	}
+	edgeTPU := tflitemodel.Model{Graphs: []tflitemodel.Graph{{
+		Tensors:   []tflitemodel.Tensor{byte1("x"), byte1("y")},
+		Operators: []tflitemodel.Operator{{Op: tflitemodel.Custom, Custom: "edgetpu-custom-op", Inputs: []int{0}, Outputs: []int{1}}},
+		Inputs:    []int{0}, Outputs: []int{1},
+	}}}.Encode()
 	tests := map[string]struct {
 		spec      string
 		model     []byte
@@ -79,6 +89,26 @@ func TestCheckFindsEverythingThatNeedsNoLoad(t *testing.T) {
 		"a device that is not there, with the CPU to fall back to": {
 			spec: `{"model":{"path":"m.onnx"},"deployment":{"device_type":"npu","fallback":"cpu"}}`, machine: big, threads: 4,
 			warnings: []string{"deployment.device_type: no npu on this machine (looked for /dev/npu*); the CPU is used instead"},
+		},
+		"a model of the Edge TPU elsewhere": {
+			spec: `{"model":{"path":"m.tflite"}}`, model: edgeTPU, machine: big, threads: 4, kind: fault.Unsupported,
+			problems: fault.Problems{{
+				Path: "model.path", Message: "the model is compiled for the Edge TPU, and deployment.device_type is cpu",
+				Hint: "Set deployment.device_type to tpu, or deploy the model that it was compiled from.",
+			}},
+		},
+		"another model on an Edge TPU": {
+			spec: `{"model":{"path":"m.tflite"},"deployment":{"device_type":"tpu"}}`, model: tflitemodel.Join(), machine: big, threads: 4, kind: fault.Unsupported,
+			problems: fault.Problems{
+				{
+					Path: "model.path", Message: "the model is not compiled for the Edge TPU, which deployment.device_type asks for",
+					Hint: "Compile it with edgetpu_compiler, which takes models of int8; or set deployment.device_type to cpu.",
+				},
+				{
+					Path: "deployment.device_type", Message: "no tpu on this machine (looked for /dev/tpu*)",
+					Hint: `Set deployment.device_type to "cpu", or deployment.fallback to "cpu".`,
+				},
+			},
 		},
 		"a device that is there and that no runtime uses": {
 			spec:    `{"model":{"path":"m.onnx"},"deployment":{"device_type":"gpu"}}`,
