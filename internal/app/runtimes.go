@@ -3,7 +3,10 @@ package app
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"os"
+	"slices"
+	"strings"
 	"sync"
 
 	"verge/internal/config"
@@ -13,6 +16,7 @@ import (
 	"verge/internal/runtimes/litert"
 	"verge/internal/runtimes/onnxruntime"
 	"verge/internal/runtimes/openvino"
+	"verge/internal/runtimes/tensorrt"
 	"verge/internal/worker"
 )
 
@@ -25,15 +29,19 @@ func openers() map[string]opener {
 		onnxruntime.Name: onnxruntime.Open,
 		litert.Name:      litert.Open,
 		openvino.Name:    openvino.Open,
+		tensorrt.Name:    tensorrt.Open,
 	}
 }
+
+// RuntimeNames returns the names of the runtimes that this build has an adapter for.
+func RuntimeNames() []string { return slices.Sorted(maps.Keys(openers())) }
 
 // open opens a library by the name of its runtime.
 func open(name, library string, log *slog.Logger) (inference.Runtime, error) {
 	opener, ok := openers()[name]
 	if !ok {
 		return nil, fault.New(fault.Unsupported, "app.runtime", "this version has no %s runtime", name).
-			WithHint("Deploy an ONNX model.")
+			WithHint("It has %s.", strings.Join(RuntimeNames(), ", "))
 	}
 	return opener(library, log)
 }

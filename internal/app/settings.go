@@ -36,6 +36,7 @@ func (n *Node) deployHost(temporary string) deploy.Host {
 			}
 			return filepath.Join(dir, model+"-"+strconv.Itoa(version))
 		},
+		CacheDir:        filepath.Join(n.cfg.StateDir, "cache"),
 		KeepDeployments: n.cfg.Limits.Deployments, Log: n.log, Now: n.now,
 	}
 }

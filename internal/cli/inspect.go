@@ -10,6 +10,7 @@ import (
 	"verge/internal/modelfile"
 	"verge/internal/modelfile/onnx"
 	"verge/internal/modelfile/openvino"
+	"verge/internal/modelfile/tensorrt"
 	"verge/internal/modelfile/tflite"
 )
 
@@ -59,7 +60,9 @@ func (c *call) showModel(path string, info *modelfile.Info) error {
 	case modelfile.OpenVINO:
 		notes = info.OpenVINO.Notes
 		showOpenVINO(t, info, info.OpenVINO)
-	case modelfile.TensorRT: // Inspect refuses it
+	case modelfile.TensorRT:
+		notes = info.TensorRT.Notes
+		showTensorRT(t, info, info.TensorRT)
 	}
 	for _, note := range notes {
 		t.row("note", "%s", note)
@@ -141,4 +144,14 @@ func showOpenVINO(t *table, info *modelfile.Info, m *openvino.Model) {
 	for _, o := range m.Operators {
 		t.row("", "%5d  %s", o.Count, o)
 	}
+}
+
+func showTensorRT(t *table, info *modelfile.Info, m *tensorrt.Model) {
+	t.row("format", "TensorRT engine, serialization %d", m.SerializationVersion)
+	t.optional("built by", m.TensorRT)
+	if m.Offset > 0 {
+		t.row("prefix", "%s that another tool has put before the engine", size(m.Offset))
+	}
+	t.row("engine", "%s", size(m.EngineBytes))
+	t.row("memory", "about %s to serve it", size(info.MemoryEstimate))
 }

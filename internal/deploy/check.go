@@ -118,7 +118,11 @@ func (f *Findings) checkModel(file *deployfile.File, model modelfile.File) {
 			"the file says %s, but the bytes are %s", declared, info.Format)
 	}
 	f.checkEdgeTPU(file, info)
-	runtimes := runtimesOf(info.Format)
+	if info.Format == modelfile.TensorRT && file.Deployment.DeviceType != device.GPU && len(file.Deployment.Ladder) == 0 {
+		f.problem(fault.Unsupported, "deployment.device_type", "Set deployment.device_type to gpu.",
+			"a TensorRT engine runs on the GPU that it was built for, and deployment.device_type is %s", file.Deployment.DeviceType)
+	}
+	runtimes := RuntimesOf(info.Format)
 	if f.Runtime == "" {
 		f.Runtime = runtimes[0]
 	}
@@ -148,9 +152,9 @@ func (f *Findings) checkEdgeTPU(file *deployfile.File, info *modelfile.Info) {
 	}
 }
 
-// runtimesOf are the runtimes that run a format, the one that does so by default
+// RuntimesOf are the runtimes that run a format, the one that does so by default
 // first.
-func runtimesOf(format modelfile.Format) []string {
+func RuntimesOf(format modelfile.Format) []string {
 	switch format {
 	case modelfile.ONNX:
 		return []string{"onnxruntime", "openvino"}

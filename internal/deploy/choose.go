@@ -59,7 +59,7 @@ func (f *Findings) plan(file *deployfile.File, machine Machine, libraries Librar
 		Tolerance: max(file.Tests.Functional.Tolerance, 1e-4), Cosine: leastCosine,
 	}
 	ways := waysOf{findings: f, file: file, machine: machine, libraries: libraries}
-	p.Reference = ways.on(0, rung{"cpu", ""}, runtimesOf(f.Model.Format)[0], "", 1, 1)
+	p.Reference = ways.on(0, rung{"cpu", ""}, RuntimesOf(f.Model.Format)[0], "", 1, 1)
 	for _, r := range rungs(file) {
 		var all []choice.Way
 		for i := range f.files() {
@@ -109,7 +109,7 @@ func (w waysOf) of(variant int, r rung) []choice.Way {
 // runtimes are those that are tried for a format: the one that the file asks for, else
 // the default one, and where it is to be measured all that are installed.
 func (w waysOf) runtimes(format modelfile.Format) []string {
-	all := runtimesOf(format)
+	all := RuntimesOf(format)
 	if asked := w.file.Deployment.Runtime; asked != "" {
 		if slices.Contains(all, asked) {
 			return []string{asked}

@@ -132,7 +132,7 @@ func (f *Findings) explainThreads(file *deployfile.File, machine Machine) Choice
 // alternatives lists the other runtimes on the CPU, and every accelerator with the
 // runtimes that run the format.
 func (f *Findings) alternatives(x *Explanation, file *deployfile.File, machine Machine, libraries Libraries) {
-	runtimes := runtimesOf(f.Model.Format)
+	runtimes := RuntimesOf(f.Model.Format)
 	for _, name := range runtimes {
 		if name == f.Runtime && x.Device.Taken == "cpu" {
 			continue

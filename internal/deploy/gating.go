@@ -32,7 +32,7 @@ func runtimeName(file *deployfile.File, data []byte) string {
 	if err != nil {
 		format = modelfile.Format(strings.ToLower(file.Model.Format))
 	}
-	return runtimesOf(format)[0]
+	return RuntimesOf(format)[0]
 }
 
 // env is what gates need of this machine.

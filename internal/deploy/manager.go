@@ -54,6 +54,9 @@ type Host struct {
 	Gone   func(model string)
 	// ProfilePrefix returns where the profile of a version is to be written.
 	ProfilePrefix func(model string, version int) string
+	// CacheDir is where runtimes keep what they prepare from models, in a folder of
+	// the model's digest each; "" for nowhere.
+	CacheDir string
 	// KeepDeployments is how many ended deployments are remembered.
 	KeepDeployments int
 	Log             *slog.Logger

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"strings"
 
 	"verge/internal/inference"
 	"verge/internal/modelfile"
@@ -32,6 +33,7 @@ func rolesOf(variant int) (model, weights string) {
 type memory struct {
 	model   *native.Memory // nil where nothing is held
 	weights *native.Memory // nil where the model has none
+	digest  string         // of model, in hexadecimal
 }
 
 // open brings the files of a model, or of one of its variants, into memory.
@@ -40,6 +42,7 @@ func (m *Manager) open(artifacts map[string]string, variant int) (files memory, 
 	if files.model, err = m.host.Artifacts.Load(artifacts[model]); err != nil {
 		return memory{}, err
 	}
+	files.digest = strings.TrimPrefix(artifacts[model], "sha256:")
 	if digest := artifacts[weights]; digest != "" {
 		if files.weights, err = m.host.Artifacts.Load(digest); err != nil {
 			return memory{}, errors.Join(err, files.close())
@@ -70,7 +73,7 @@ func (f memory) file() modelfile.File {
 
 // named is the model for a runtime.
 func (f memory) named(name string) inference.Model {
-	model := inference.Model{Name: name, Data: f.model.Bytes(), FD: f.model.FD()}
+	model := inference.Model{Name: name, Data: f.model.Bytes(), FD: f.model.FD(), Digest: f.digest}
 	if f.weights != nil {
 		model.Weights = &inference.Memory{Data: f.weights.Bytes(), FD: f.weights.FD()}
 	}

@@ -123,9 +123,9 @@ func (m *Manager) options(file *deployfile.File, rel *release, model string, thr
 	o := inference.Options{
 		Threads: 1, Parallel: threads, OptimizationLevel: min(d.OptimizationLevel, 1),
 		Device: d.DeviceType, Fallback: d.Fallback, Shapes: file.Model.InputShapes, BatchSize: d.BatchSize,
-		MemoryLimit: int64(d.MemoryLimitMB) << 20,
-		Log:         m.host.Log.With("model", model, "version", rel.Version),
-		LogLevel:    d.Level(),
+		MemoryLimit: int64(d.MemoryLimitMB) << 20, GPUMemoryFraction: d.GPUMemoryFraction, Cache: m.host.CacheDir,
+		Log:      m.host.Log.With("model", model, "version", rel.Version),
+		LogLevel: d.Level(),
 	}
 	if w := rel.Way; w != nil {
 		o.Threads, o.Parallel, o.Device = w.Threads, w.Parallel, w.Device

@@ -55,6 +55,8 @@ type Model struct {
 	// FD is a sealed memory file that holds exactly Data, or -1. A runtime that
 	// crosses a process border passes it on instead of copying Data.
 	FD int
+	// Digest is the SHA-256 of Data, in hexadecimal, where the caller knows it; else "".
+	Digest string
 	// Weights is the second file of a format that keeps its weights apart, such as
 	// the .bin of an OpenVINO model; nil for any other. It is valid as long as Data,
 	// and only read.

@@ -15,11 +15,14 @@ type Options struct {
 	Shapes            map[string][]int64 // input name → full shape, for warm-up and memory; may be nil
 	BatchSize         int                // value of a dynamic first dimension in warm-up; 0 means 1
 	MemoryLimit       int64              // bytes that the process of the model may take; 0 means no limit
+	GPUMemoryFraction float64            // share of the accelerator's memory that may be taken, where the runtime can limit it; 0 means no limit
+	Cache             string             // directory of the caller's for what a runtime prepares of models, to load them faster; "" means none
 	Log               *slog.Logger       // where the library's own messages go; nil discards them
 	LogLevel          slog.Level         // the library's messages below it are dropped
 }
 
-// Provider names an execution provider and its options.
+// Provider names an execution provider and its options. ONNX Runtime takes the path of
+// a plug-in library as a name too, or as the option "library" beside a name.
 type Provider struct {
 	Name    string            `json:"name"`
 	Options map[string]string `json:"options,omitempty"`

@@ -4,8 +4,8 @@
 // origin is looked at here before one is given it.
 //
 // ONNX, TensorFlow Lite and OpenVINO files are read in full, each by the package of
-// its name. A TensorRT engine is recognised, and refused with the runtime that it
-// needs. What people mistake for a model (an archive, a PyTorch checkpoint, a web page that
+// its name. Of a TensorRT engine, only what NVIDIA has published of its head is.
+// What people mistake for a model (an archive, a PyTorch checkpoint, a web page that
 // was downloaded in its place) is named in the error.
 //
 // All functions may be called from many goroutines.

@@ -111,7 +111,7 @@ func Sniff(r io.ReaderAt, size int64) (Format, error) {
 	switch {
 	case at(head, 4, "TFL3"):
 		return TFLite, nil
-	case at(head, 0, "ftrt"), at(head, 0, "ptrt"):
+	case at(head, 0, "ftrt"), at(head, 0, "ptrt"), engineBehindText(r, head):
 		return TensorRT, nil
 	case xmlNet.Match(head):
 		return OpenVINO, nil
@@ -126,6 +126,22 @@ func Sniff(r io.ReaderAt, size int64) (Format, error) {
 		return ONNX, nil
 	}
 	return "", unknown(head, size)
+}
+
+// engineBehindText reports whether a TensorRT engine comes behind a JSON text, whose
+// length of 32 bits stands before it, as Ultralytics writes its engines.
+func engineBehindText(r io.ReaderAt, head []byte) bool {
+	const length, most = 4, 1 << 20
+	if len(head) <= length || head[length] != '{' {
+		return false
+	}
+	n := binary.LittleEndian.Uint32(head)
+	magic := make([]byte, 4)
+	if n > most {
+		return false
+	}
+	_, err := r.ReadAt(magic, length+int64(n))
+	return err == nil && string(magic) == "ftrt"
 }
 
 // at reports whether magic stands at that offset of head.

@@ -4,10 +4,10 @@ import (
 	"io"
 	"math"
 
-	"verge/internal/fault"
 	"verge/internal/inference"
 	"verge/internal/modelfile/onnx"
 	"verge/internal/modelfile/openvino"
+	"verge/internal/modelfile/tensorrt"
 	"verge/internal/modelfile/tflite"
 )
 
@@ -16,11 +16,12 @@ type Limits struct {
 	ONNX     onnx.Limits
 	TFLite   tflite.Limits
 	OpenVINO openvino.Limits
+	TensorRT tensorrt.Limits
 }
 
 // DefaultLimits suits any model that runs on one machine.
 func DefaultLimits() Limits {
-	return Limits{ONNX: onnx.DefaultLimits(), TFLite: tflite.DefaultLimits(), OpenVINO: openvino.DefaultLimits()}
+	return Limits{ONNX: onnx.DefaultLimits(), TFLite: tflite.DefaultLimits(), OpenVINO: openvino.DefaultLimits(), TensorRT: tensorrt.DefaultLimits()}
 }
 
 // File is a model as it lies on disk or in memory.
@@ -34,7 +35,7 @@ type File struct {
 type Info struct {
 	Format    Format              `json:"format"`
 	SizeBytes int64               `json:"size_bytes"` // of the file, and of the .bin beside it
-	Signature inference.Signature `json:"signature"`
+	Signature inference.Signature `json:"signature"`  // empty for a TensorRT engine
 
 	// MemoryEstimate is what serving the model takes at the least, in bytes:
 	// the file, which is held in memory, the parameters, of which a library has
@@ -47,11 +48,12 @@ type Info struct {
 	ONNX     *onnx.Model     `json:"onnx,omitempty"`
 	TFLite   *tflite.Model   `json:"tflite,omitempty"`
 	OpenVINO *openvino.Model `json:"openvino,omitempty"`
+	TensorRT *tensorrt.Model `json:"tensorrt,omitempty"`
 }
 
 // Inspect reads a model file. It fails as Sniff and the Read of the format's
-// package do, and with fault.Unsupported for a format that this version
-// recognises but has no runtime for.
+// package do. The signature of a TensorRT engine is empty: only the library can
+// read it.
 func Inspect(file File, limits Limits) (*Info, error) {
 	format, err := Sniff(file.Bytes, file.Size)
 	if err != nil {
@@ -82,8 +84,10 @@ func Inspect(file File, limits Limits) (*Info, error) {
 		m := info.OpenVINO
 		info.Signature, info.MemoryEstimate = m.Signature, sum(info.SizeBytes, m.ParameterBytes, m.ConvertedBytes, m.ActivationBytes)
 	case TensorRT:
-		return nil, fault.New(fault.Unsupported, "modelfile.inspect", "the file is %s, which needs the tensorrt runtime, which this version lacks", format.Title()).
-			WithHint("Export the model to ONNX.")
+		if info.TensorRT, err = tensorrt.Read(file.Bytes, file.Size, limits.TensorRT); err != nil {
+			return nil, err
+		}
+		info.MemoryEstimate = sum(file.Size, info.TensorRT.EngineBytes)
 	}
 	return info, nil
 }

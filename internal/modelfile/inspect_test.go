@@ -57,6 +57,7 @@ func TestEachFormatIsKnownByItsBytes(t *testing.T) {
 		"OpenVINO with a comment":   {[]byte("\xef\xbb\xbf<?xml version=\"1.0\"?><!-- <x> -->\n<net>"), modelfile.OpenVINO},
 		"OpenVINO, no declaration":  {[]byte("<net name=\"a\">"), modelfile.OpenVINO},
 		"TensorRT":                  {[]byte("ftrt\x00\x00\x00\x00\xe8\x00\x00\x00"), modelfile.TensorRT},
+		"TensorRT behind a text":    {[]byte("\x0e\x00\x00\x00{\"task\": \"x\"}\nftrt\x00\x00\x00\x00"), modelfile.TensorRT},
 		"TensorRT of older version": {[]byte("ptrt\x00\x00\x00\x00\xe8\x00\x00\x00"), modelfile.TensorRT},
 	}
 	for name, tt := range tests {
@@ -87,7 +88,6 @@ func TestWhatIsNoModelIsNamed(t *testing.T) {
 		unpack = "Unpack it, and give the .onnx file in it."
 		torch  = `Export it to ONNX with torch.onnx.export(model, example, "model.onnx").`
 		itself = "Give the model file itself."
-		onnx   = "Export the model to ONNX."
 		give   = "Give an ONNX, TensorFlow Lite or OpenVINO file. If this is one, it is damaged or was cut off: copy or export it again."
 		data   = "Give the model file; data goes into tests.functional_test.golden or to verge predict."
 	)
@@ -101,7 +101,7 @@ func TestWhatIsNoModelIsNamed(t *testing.T) {
 		"empty":       {nil, fault.Corrupt, "the file is empty", "Copy or export the model again."},
 		"4 bytes":     {[]byte{0, 0, 0x80, 0x3f}, fault.Corrupt, "a file of 4 B is too small for a model", give},
 		"random":      {bytes.Repeat([]byte{0xca, 0xfe}, 50), fault.Invalid, "the format of the file is not known (it begins with ca fe ca fe ca fe ca fe)", give},
-		"TensorRT":    {[]byte("ftrt\x00\x00\x00\x00"), fault.Unsupported, "the file is a TensorRT engine, which needs the tensorrt runtime, which this version lacks", onnx},
+		"TensorRT":    {[]byte("ftrt\x00\x00\x00\x00"), fault.Corrupt, "the engine has 8 bytes, its header alone has 28", "Build the engine again, or copy it again: it may have been cut off."},
 		"gzip":        {[]byte("\x1f\x8b\x08\x00\x00\x00\x00\x00"), fault.Invalid, no("a gzip archive"), unpack},
 		"tar":         {append(make([]byte, 257), "ustar\x0000"...), fault.Invalid, no("a tar archive"), unpack},
 		"zip":         {archive(t, "a.txt"), fault.Invalid, no("a zip archive"), unpack},

@@ -9,7 +9,7 @@ import (
 )
 
 // Precision says in which numbers the model computes for the most part: "int8",
-// "fp16" or "fp32", and by what that is told. Which kernels a library picks is its
+// "fp16" or "fp32", or "" for a TensorRT engine, and by what that is told. Which kernels a library picks is its
 // own affair.
 func (i *Info) Precision() (name, why string) {
 	switch {
@@ -39,6 +39,9 @@ func (i *Info) Precision() (name, why string) {
 		if i.OpenVINO.ConvertedBytes > 0 {
 			return "fp32", "its weights are kept in fewer bits, and converted when it is loaded"
 		}
+	}
+	if i.TensorRT != nil {
+		return "", "only the library can tell"
 	}
 	return "fp32", "nothing in it is quantised" + halves(i.Signature)
 }

@@ -19,6 +19,7 @@ type order struct {
 	Model   string            `json:"model,omitempty"`   // its name
 	Size    int64             `json:"size,omitempty"`    // bytes of the model
 	Weights int64             `json:"weights,omitempty"` // bytes of its second file; 0 where it has none
+	Digest  string            `json:"digest,omitempty"`
 	Options inference.Options `json:"options,omitzero"`
 }
 

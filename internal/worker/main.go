@@ -173,7 +173,7 @@ func (o order) open(fds []int) (inference.Model, error) {
 		}
 		files = append(files, inference.Memory{Data: memory.Bytes(), FD: memory.FD()})
 	}
-	model := inference.Model{Name: o.Model, Data: files[0].Data, FD: files[0].FD}
+	model := inference.Model{Name: o.Model, Data: files[0].Data, FD: files[0].FD, Digest: o.Digest}
 	if len(files) > 1 {
 		model.Weights = &files[1]
 	}

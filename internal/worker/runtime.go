@@ -83,7 +83,7 @@ func (r *remote) Load(ctx context.Context, m inference.Model, o inference.Option
 	}
 	o.Log = nil // the worker has its own
 	o.Threads, o.Parallel = max(o.Threads, 1), max(o.Parallel, 1)
-	job := order{Runtime: r.name, Library: r.library, Model: m.Name, Size: int64(len(m.Data)), Options: o}
+	job := order{Runtime: r.name, Library: r.library, Model: m.Name, Size: int64(len(m.Data)), Digest: m.Digest, Options: o}
 	if m.Weights != nil {
 		job.Weights = int64(len(m.Weights.Data))
 	}

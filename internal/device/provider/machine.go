@@ -21,3 +21,18 @@ func (m Machine) Devices(kind string) (found []device.Accelerator, lookedFor []s
 	}
 	return found, device.LookedFor()[kind]
 }
+
+// Provider is one of a runtime's providers for an accelerator.
+type Provider struct{ Kind, Provider string }
+
+// Driven returns the providers of a runtime that this version has an adapter for, in
+// the order in which a device is served best.
+func Driven(runtime string) []Provider {
+	var all []Provider
+	for _, e := range table {
+		if e.adapter && e.runtime == runtime {
+			all = append(all, Provider{Kind: e.kind, Provider: e.provider})
+		}
+	}
+	return all
+}

@@ -53,16 +53,16 @@ var (
 // drivers, for the rest those of the vendors' packages.
 var table = []entry{ //nolint:gochecknoglobals // a constant table
 	{
-		runtime: "tensorrt", provider: "TensorRT", kind: device.GPU, vendors: []string{"NVIDIA"}, drivers: []string{"nvidia", "gk20a", "nvgpu"},
+		runtime: "tensorrt", provider: "TensorRT", adapter: true, kind: device.GPU, vendors: []string{"NVIDIA"}, drivers: []string{"nvidia", "gk20a", "nvgpu"},
 		libraries: []library{lib("libcuda.so.1"), {[]string{"libnvinfer.so.11", "libnvinfer.so.10"}, "libnvinfer.so.*"}},
 	},
 	{
-		runtime: "onnxruntime", provider: "TensorrtExecutionProvider", kind: device.GPU, vendors: []string{"NVIDIA"}, drivers: []string{"nvidia", "gk20a", "nvgpu"},
+		runtime: "onnxruntime", provider: "TensorrtExecutionProvider", adapter: true, kind: device.GPU, vendors: []string{"NVIDIA"}, drivers: []string{"nvidia", "gk20a", "nvgpu"},
 		libraries: []library{lib("libcuda.so.1"), lib("libonnxruntime_providers_tensorrt.so"), {[]string{"libnvinfer.so.10"}, "libnvinfer.so.*"}},
 		glibc:     glibcORT,
 	},
 	{
-		runtime: "onnxruntime", provider: "CUDAExecutionProvider", kind: device.GPU, vendors: []string{"NVIDIA"}, drivers: []string{"nvidia", "gk20a", "nvgpu"},
+		runtime: "onnxruntime", provider: "CUDAExecutionProvider", adapter: true, kind: device.GPU, vendors: []string{"NVIDIA"}, drivers: []string{"nvidia", "gk20a", "nvgpu"},
 		libraries: []library{lib("libcuda.so.1"), lib("libonnxruntime_providers_cuda.so"), {[]string{"libcudnn.so.9"}, "libcudnn.so.*"}},
 		glibc:     glibcORT,
 	},
@@ -75,15 +75,15 @@ var table = []entry{ //nolint:gochecknoglobals // a constant table
 		libraries: []library{lib("libze_loader.so.1"), lib("libze_intel_npu.so.1", "libze_intel_vpu.so.1")}, glibc: glibcOpenVINO,
 	},
 	{
-		runtime: "onnxruntime", provider: "MIGraphXExecutionProvider", kind: device.GPU, vendors: []string{"AMD"}, arch: "amd64", drivers: []string{"amdgpu"},
+		runtime: "onnxruntime", provider: "MIGraphXExecutionProvider", adapter: true, kind: device.GPU, vendors: []string{"AMD"}, arch: "amd64", drivers: []string{"amdgpu"},
 		libraries: []library{lib("libamdhip64.so.*"), lib("libmigraphx_c.so.*")}, glibc: glibcORT,
 	},
 	{
-		runtime: "onnxruntime", provider: "VitisAIExecutionProvider", kind: device.NPU, vendors: []string{"AMD"}, arch: "amd64", drivers: []string{"amdxdna"},
+		runtime: "onnxruntime", provider: "VitisAIExecutionProvider", adapter: true, kind: device.NPU, vendors: []string{"AMD"}, arch: "amd64", drivers: []string{"amdxdna"},
 		libraries: []library{lib("libxrt_coreutil.so.2"), lib("libonnxruntime_providers_vitisai.so")}, glibc: glibcORT,
 	},
 	{
-		runtime: "onnxruntime", provider: "QNNExecutionProvider", kind: device.NPU, vendors: []string{"Qualcomm"}, memory: unified, arch: "arm64",
+		runtime: "onnxruntime", provider: "QNNExecutionProvider", adapter: true, kind: device.NPU, vendors: []string{"Qualcomm"}, memory: unified, arch: "arm64",
 		libraries: []library{lib("libQnnHtp.so"), lib("libcdsprpc.so", "libcdsprpc.so.*")}, glibc: glibcORT,
 	},
 	{
@@ -92,7 +92,7 @@ var table = []entry{ //nolint:gochecknoglobals // a constant table
 		glibc:     glibcLiteRT,
 	},
 	{
-		runtime: "onnxruntime", provider: "WebGpuExecutionProvider", kind: device.GPU,
+		runtime: "onnxruntime", provider: "WebGpuExecutionProvider", adapter: true, kind: device.GPU,
 		libraries: []library{lib("libvulkan.so.1")}, glibc: glibcORT,
 	},
 	{

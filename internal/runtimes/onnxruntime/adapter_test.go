@@ -169,7 +169,7 @@ func TestDevicesAndProvidersAreRefusedOrFallBackByName(t *testing.T) {
 		}
 		return list
 	}
-	gpu := "device gpu: looked for TensorrtExecutionProvider, CUDAExecutionProvider, MIGraphXExecutionProvider, OpenVINOExecutionProvider, WebGpuExecutionProvider; " + has + ", and this adapter drives the CPU only"
+	gpu := "device gpu: looked for TensorrtExecutionProvider, CUDAExecutionProvider, MIGraphXExecutionProvider, OpenVINOExecutionProvider, WebGpuExecutionProvider; " + has
 	for name, tc := range map[string]struct {
 		options    inference.Options
 		kind       fault.Kind
@@ -196,14 +196,52 @@ func TestDevicesAndProvidersAreRefusedOrFallBackByName(t *testing.T) {
 			options: inference.Options{Providers: provider("CUDAExecutionProvider", "CPUExecutionProvider")}, requested: []string{"CUDAExecutionProvider", "CPUExecutionProvider"},
 			fallbacks: []string{"provider CUDAExecutionProvider: " + has + "; the CPU is used"},
 		},
-		"the same without fallback": {
+		"that without fallback": {
 			options: inference.Options{Providers: provider("CUDAExecutionProvider"), Fallback: "none"}, kind: fault.Unsupported,
 			text: "model m@1: provider CUDAExecutionProvider: " + has, hint: "Set deployment.fallback to cpu, or name CPUExecutionProvider.",
 		},
-		"a provider that is not driven": {
-			options: inference.Options{Providers: provider("AzureExecutionProvider"), Fallback: "none"}, kind: fault.Unsupported,
-			text: "model m@1: provider AzureExecutionProvider: this adapter drives the CPU only", hint: "Set deployment.fallback to cpu, or name CPUExecutionProvider.",
+		"a provider that takes nothing of the model": {
+			options: inference.Options{Providers: provider("AzureExecutionProvider")}, requested: []string{"AzureExecutionProvider"},
+			fallbacks: []string{"provider AzureExecutionProvider: takes no operator of the model; the CPU is used"},
 		},
+		"one that takes nothing, without fallback": {
+			options: inference.Options{Providers: provider("azure"), Fallback: "none"}, kind: fault.Unsupported,
+			text: "model m@1: provider AzureExecutionProvider: does not load the model: This session contains graph nodes that are assigned to the default CPU EP, but fallback to CPU EP has been explicitly disabled by the user.",
+			hint: "Set deployment.fallback to cpu, or name CPUExecutionProvider.",
+		},
+		"one that takes nothing, for a device": {
+			options: inference.Options{Providers: provider("Azure"), Device: "gpu", Fallback: "none"}, kind: fault.Unsupported,
+			text: "model m@1: provider AzureExecutionProvider: does not load the model: This session contains graph nodes that are assigned to the default CPU EP, but fallback to CPU EP has been explicitly disabled by the user.",
+			hint: "Set deployment.fallback to cpu, or name CPUExecutionProvider.",
+		},
+		"one that works and takes nothing, for a device": {
+			options: inference.Options{Providers: provider("Azure"), Device: "gpu"}, requested: []string{"AzureExecutionProvider"},
+			fallbacks: []string{"provider AzureExecutionProvider: takes no operator of the model; the CPU is used"},
+		},
+		"a provider in short": {
+			options: inference.Options{Providers: provider("cuda", "cpu")}, requested: []string{"CUDAExecutionProvider", "CPUExecutionProvider"},
+			fallbacks: []string{"provider CUDAExecutionProvider: " + has + "; the CPU is used"},
+		},
+		"providers that fail for a device that is not there": {
+			options: inference.Options{Providers: provider("CUDA", "OpenVINO"), Device: "gpu"}, kind: fault.Unsupported,
+			text: "model m@1: device gpu: provider CUDAExecutionProvider: " + has + "; provider OpenVINOExecutionProvider: " + has,
+			hint: "Set deployment.device_type to cpu, or deployment.fallback to cpu.",
+		},
+		"such providers with fallback": {
+			options: inference.Options{Providers: provider("CUDA", "OpenVINO"), Device: "gpu", Fallback: "cpu"}, requested: []string{"CUDAExecutionProvider", "OpenVINOExecutionProvider"},
+			fallbacks: []string{"provider CUDAExecutionProvider: " + has + "; the CPU is used", "provider OpenVINOExecutionProvider: " + has + "; the CPU is used"},
+		},
+		"an option that no C library takes": {
+			options: inference.Options{Providers: []inference.Provider{{Name: "Azure", Options: map[string]string{"x": "a\x00b"}}}, Fallback: "none"}, kind: fault.Unsupported,
+			text: `model m@1: provider AzureExecutionProvider: does not work here: "a\x00b" has a zero byte at 1, which a C library cannot take`,
+			hint: "Set deployment.fallback to cpu, or name CPUExecutionProvider.",
+		},
+		"an npu": {
+			options: inference.Options{Device: "npu"}, kind: fault.Unsupported,
+			text: "model m@1: device npu: looked for QNNExecutionProvider, VitisAIExecutionProvider, OpenVINOExecutionProvider; " + has,
+			hint: "Set deployment.device_type to cpu, or deployment.fallback to cpu.",
+		},
+		"more than all of the memory": {options: inference.Options{GPUMemoryFraction: 1.5}, kind: fault.Invalid, text: "model m@1: a share of 1.5 of the accelerator's memory, want 0 to 1"},
 		"options for the cpu": {
 			options: inference.Options{Providers: []inference.Provider{{Name: "CPUExecutionProvider", Options: map[string]string{"x": "y"}}}},
 			kind:    fault.Invalid, text: "model m@1: provider CPUExecutionProvider takes no options",

@@ -26,6 +26,10 @@ type environment struct {
 	next     int
 	ids      map[string]*journal // by log identifier: a session's, or a slot's
 	threads  map[int]*journal    // by thread: of a load in progress
+
+	registering sync.Mutex         // guards what follows; taken before mu
+	plugins     map[string]*plugin // by path of the library
+	registered  []string           // their names
 }
 
 // environments are those of this process: one for each library that is open.
@@ -161,8 +165,9 @@ type journal struct {
 	level slog.Level // messages below are not passed on
 	run   bool       // of a slot: a request's failure carries its messages, the log has them for debugging
 
-	mu     sync.Mutex // guards recent
+	mu     sync.Mutex // guards what follows
 	recent []string
+	worst  slog.Level // the highest level of a message so far
 }
 
 const maxRecent = 8
@@ -170,6 +175,7 @@ const maxRecent = 8
 func (j *journal) add(level slog.Level, text string) {
 	if level >= slog.LevelWarn {
 		j.mu.Lock()
+		j.worst = max(j.worst, level)
 		if len(j.recent) == maxRecent {
 			j.recent = j.recent[1:]
 		}
@@ -189,6 +195,13 @@ func (j *journal) forget() {
 	j.mu.Lock()
 	j.recent = j.recent[:0]
 	j.mu.Unlock()
+}
+
+// has reports whether a message of level or above came, from warnings on.
+func (j *journal) has(level slog.Level) bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.worst >= level
 }
 
 // explain returns err with the kept messages that its own text does not have.

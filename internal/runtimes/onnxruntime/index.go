@@ -4,16 +4,19 @@ package onnxruntime
 // only ever appended to, so an index holds for every release from the one that
 // brought it. Source: the order of the members of struct OrtApi in
 // include/onnxruntime/core/session/onnxruntime_c_api.h of release 1.29,
-// computed with offsetof, and each called against release 1.30.0.
+// computed with offsetof, and each called against release 1.30.0, but for those of
+// CUDA and TensorRT, against release 1.31.1 for GPUs.
 type entry int
 
 const (
 	getErrorCode                   entry = 1 // (status) → code
 	getErrorMessage                entry = 2 // (status) → text, owned by the status
 	createEnvWithCustomLogger      entry = 4
+	createSession                  entry = 7
 	createSessionFromArray         entry = 8
 	runSession                     entry = 9
 	createSessionOptions           entry = 10
+	setOptimizedModelFilePath      entry = 11
 	enableProfiling                entry = 14
 	setSessionLogID                entry = 20
 	setSessionLogSeverityLevel     entry = 22
@@ -65,12 +68,29 @@ const (
 	getAvailableProviders          entry = 125
 	releaseAvailableProviders      entry = 126
 	addSessionConfigEntry          entry = 130
+	addTensorRT                    entry = 170 // SessionOptionsAppendExecutionProvider_TensorRT_V2
+	createTensorRTOptions          entry = 171
+	updateTensorRTOptions          entry = 172
+	releaseTensorRTOptions         entry = 174
+	addCUDA                        entry = 204 // SessionOptionsAppendExecutionProvider_CUDA_V2
+	createCUDAOptions              entry = 205
+	updateCUDAOptions              entry = 206
+	releaseCUDAOptions             entry = 208
+	addProvider                    entry = 216 // SessionOptionsAppendExecutionProvider
 	getStringTensorElementBuffer   entry = 252 // GetResizedStringTensorElementBuffer
 	getBuildInfoString             entry = 254 // () → text
 	setLoadCancellationFlag        entry = 293 // SessionOptionsSetLoadCancellationFlag
+	registerProviderLibrary        entry = 301 // RegisterExecutionProviderLibrary
+	getProviderDevices             entry = 303 // GetEpDevices; the array belongs to the environment
+	addProviderDevices             entry = 304 // SessionOptionsAppendExecutionProvider_V2
+	hardwareType                   entry = 307 // HardwareDevice_Type (hardware) → 0 CPU, 1 GPU, 2 NPU
+	providerDeviceName             entry = 312 // EpDevice_EpName (device) → text
+	providerDeviceHardware         entry = 316 // EpDevice_Device (device) → hardware
 	hasShape                       entry = 390 // TensorTypeAndShape_HasShape (info) → bool
+	sessionAssignments             entry = 407 // Session_GetEpGraphAssignmentInfo; the array belongs to the session
+	assignmentProvider             entry = 408 // EpAssignedSubgraph_GetEpName
 
-	entries = hasShape + 1
+	entries = assignmentProvider + 1
 )
 
 // apiVersion is the version of the table that is asked for: the first that has
@@ -83,7 +103,9 @@ const MinimumVersion = "1.24.0"
 // Constants of the header.
 const (
 	errorCodeInvalidArgument = 2
+	errorCodeInvalidProtobuf = 7
 	errorCodeNotImplemented  = 9
+	errorCodeInvalidGraph    = 10
 	errorCodeLoadCanceled    = 12
 
 	onnxTypeTensor = 1

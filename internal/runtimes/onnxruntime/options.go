@@ -8,8 +8,9 @@ import (
 	"verge/internal/native"
 )
 
-// newOptions makes an OrtSessionOptions, which the caller releases.
-func (a *api) newOptions(o inference.Options, logID string) (options uintptr, err error) {
+// newOptions makes an OrtSessionOptions, which the caller releases. The provider of c
+// is not added yet.
+func (a *api) newOptions(o inference.Options, logID string, c candidate) (options uintptr, err error) {
 	var out uintptr
 	if status := a.call(createSessionOptions, uintptr(unsafe.Pointer(&out))); status != nil {
 		return 0, status
@@ -42,8 +43,16 @@ func (a *api) newOptions(o inference.Options, logID string) (options uintptr, er
 		}
 	}
 	runtime.KeepAlive(id)
-	for _, key := range []string{"session.intra_op.allow_spinning", "session.inter_op.allow_spinning"} {
-		if err := a.setConfig(out, key, "0"); err != nil {
+	// Names as in onnxruntime_session_options_config_keys.h.
+	config := [][2]string{{"session.intra_op.allow_spinning", "0"}, {"session.inter_op.allow_spinning", "0"}}
+	if !c.cpu() {
+		config = append(config, [2]string{"session.record_ep_graph_assignment_info", "1"})
+		if o.Fallback == "none" {
+			config = append(config, [2]string{"session.disable_cpu_ep_fallback", "1"})
+		}
+	}
+	for _, entry := range config {
+		if err := a.setConfig(out, entry[0], entry[1]); err != nil {
 			return 0, err
 		}
 	}

@@ -2,6 +2,7 @@ package onnxruntime
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -9,71 +10,145 @@ import (
 	"verge/internal/inference"
 )
 
-// cpuProvider is the library's name of the execution provider for CPUs.
-const cpuProvider = "CPUExecutionProvider"
-
-// placement says where a session runs, and what was asked for.
-type placement struct {
-	requested []string // providers, in order of preference
-	fallbacks []string // why something else was used
-}
-
 // deviceProviders are the library's providers for each kind of device, in order of
 // preference.
 var deviceProviders = map[string][]string{ //nolint:gochecknoglobals // a constant table
-	"gpu": {"TensorrtExecutionProvider", "CUDAExecutionProvider", "MIGraphXExecutionProvider", "OpenVINOExecutionProvider", "WebGpuExecutionProvider"},
-	"npu": {"QNNExecutionProvider", "VitisAIExecutionProvider", "OpenVINOExecutionProvider"},
+	"gpu": {tensorRTProvider, cudaProvider, "MIGraphXExecutionProvider", openVINOProvider, "WebGpuExecutionProvider"},
+	"npu": {qnnProvider, "VitisAIExecutionProvider", openVINOProvider},
 	"tpu": {},
 }
 
-// place decides where a model runs. This adapter drives the CPU: another device is
-// refused unless Options.Fallback is "cpu", another provider unless it is other
-// than "none".
-func place(info inference.RuntimeInfo, o inference.Options) (placement, *fault.Error) {
+// plan says where to try to run a model.
+type plan struct {
+	requested []string    // providers, in order of preference
+	try       []candidate // in order; the CPU stands behind them
+	named     bool        // they are Options.Providers; else those of the device that are there
+	endsOnCPU bool        // the CPU was named
+	device    string      // that was asked for, if it is none of the CPU's
+	missing   string      // why there is nothing to try for the device
+}
+
+// newPlan reads what the options ask for. It does not try anything.
+func newPlan(info inference.RuntimeInfo, o inference.Options) (plan, *fault.Error) {
 	const op = "onnxruntime.load"
-	has := fmt.Sprintf("ONNX Runtime %s has %s", info.Version, strings.Join(info.Providers, ", "))
-	var p placement
-	if !inference.OnCPU(o.Device) {
-		wanted, known := deviceProviders[o.Device]
-		if !known {
-			return p, fault.New(fault.Invalid, op, "device %q, want cpu, gpu, npu, tpu, mobile or embedded", o.Device)
-		}
-		p.requested = wanted
-		reason := fmt.Sprintf("device %s: looked for %s; %s, and this adapter drives the CPU only", o.Device, strings.Join(wanted, ", "), has)
-		if len(wanted) == 0 {
-			reason = fmt.Sprintf("device %s: ONNX Runtime has no provider for it", o.Device)
-		}
-		if o.Fallback != "cpu" {
-			return p, fault.New(fault.Unsupported, op, "%s", reason).
-				WithHint("Set deployment.device_type to cpu, or deployment.fallback to cpu.")
-		}
-		p.fallbacks = append(p.fallbacks, reason+"; the CPU is used")
+	var p plan
+	wanted, known := deviceProviders[o.Device]
+	switch {
+	case inference.OnCPU(o.Device):
+	case !known:
+		return p, fault.New(fault.Invalid, op, "device %q, want cpu, gpu, npu, tpu, mobile or embedded", o.Device)
+	default:
+		p.device = o.Device
 	}
-	if len(o.Providers) > 0 {
-		p.requested = nil
-	}
-	for _, provider := range o.Providers {
-		p.requested = append(p.requested, provider.Name)
-	}
-	for _, provider := range o.Providers {
-		if provider.Name == cpuProvider {
-			if len(provider.Options) > 0 {
-				return p, fault.New(fault.Invalid, op, "provider %s takes no options", cpuProvider)
-			}
-			break // what stands behind it is never reached
-		}
-		reason := fmt.Sprintf("provider %s: %s", provider.Name, has)
-		if slices.Contains(info.Providers, provider.Name) {
-			reason = fmt.Sprintf("provider %s: this adapter drives the CPU only", provider.Name)
-		}
-		if o.Fallback == "none" {
-			return p, fault.New(fault.Unsupported, op, "%s", reason).
-				WithHint("Set deployment.fallback to cpu, or name %s.", cpuProvider)
-		}
-		p.fallbacks = append(p.fallbacks, reason+"; the CPU is used")
-	}
-	if len(p.requested) == 0 {
+	switch {
+	case len(o.Providers) > 0:
+		return p.addNamed(info, o)
+	case p.device == "":
 		p.requested = []string{cpuProvider}
+		return p, nil
+	}
+	p.requested = slices.Clone(wanted)
+	for _, name := range wanted {
+		if c := newCandidate(info, inference.Provider{Name: name}, p.device); c.refusal == "" {
+			p.try = append(p.try, c)
+		}
+	}
+	p.missing = fmt.Sprintf("looked for %s; %s", strings.Join(wanted, ", "), has(info))
+	if len(wanted) == 0 {
+		p.missing = "ONNX Runtime has no provider for it"
 	}
 	return p, nil
+}
+
+// addNamed adds the providers that were named, up to the CPU.
+func (p plan) addNamed(info inference.RuntimeInfo, o inference.Options) (plan, *fault.Error) {
+	p.named = true
+	for _, provider := range o.Providers {
+		if sameProvider(cpuProvider, provider.Name) {
+			if len(provider.Options) > 0 && !p.endsOnCPU {
+				return p, fault.New(fault.Invalid, "onnxruntime.load", "provider %s takes no options", cpuProvider)
+			}
+			p.requested = append(p.requested, cpuProvider)
+			p.endsOnCPU = true // what stands behind it is never reached
+			continue
+		}
+		c := newCandidate(info, provider, p.device)
+		p.requested = append(p.requested, c.name)
+		if !p.endsOnCPU {
+			p.try = append(p.try, c)
+		}
+	}
+	return p, nil
+}
+
+// newCandidate finds out what a provider is: one of the build, or a plug-in, that was
+// named or lies beside the library. device is the kind that was asked for, "" for the CPU.
+func newCandidate(info inference.RuntimeInfo, provider inference.Provider, device string) candidate {
+	c := candidate{name: provider.Name, options: maps.Clone(provider.Options), device: device}
+	if c.device == "" {
+		c.device = "cpu"
+	}
+	c.library = c.options[libraryOption]
+	delete(c.options, libraryOption)
+	c.builtin = findBuiltin(provider.Name)
+	if c.builtin != nil {
+		c.name = c.builtin.name
+	}
+	if isLibrary(provider.Name) {
+		c.library = provider.Name
+	}
+	switch {
+	case c.library != "":
+	case !slices.ContainsFunc(info.Providers, func(long string) bool { return sameProvider(long, c.name) }):
+		if c.builtin != nil {
+			c.library = pluginBeside(info.Library, c.builtin)
+		}
+		if c.library == "" {
+			c.refusal = has(info)
+		}
+	case c.builtin == nil:
+		c.refusal = "this adapter cannot add it to a session"
+	default:
+		if _, set := c.options["device_type"]; c.name == openVINOProvider && !set && device != "" {
+			c.options = map[string]string{"device_type": strings.ToUpper(device)}
+			maps.Copy(c.options, provider.Options)
+		}
+		c.device = c.builtin.deviceOf(c.options)
+	}
+	return c
+}
+
+func has(info inference.RuntimeInfo) string {
+	return fmt.Sprintf("ONNX Runtime %s has %s", info.Version, strings.Join(info.Providers, ", "))
+}
+
+// refuse says that the model may not run on the CPU after all else has failed, or
+// returns nil. found says whether a device of the kind that was asked for is there, and
+// reasons why it is not used, one for each provider that was tried. kind is that of the
+// latest.
+func (p plan) refuse(fallback string, found bool, kind fault.Kind, reasons []string) *fault.Error {
+	if p.device == "" || p.endsOnCPU || fallback == "cpu" || found && fallback == "" {
+		return nil
+	}
+	why := strings.Join(reasons, "; ")
+	if why == "" {
+		why = p.missing
+	}
+	return fault.New(kind, "onnxruntime.load", "device %s: %s", p.device, why).
+		WithHint("Set deployment.device_type to cpu, or deployment.fallback to cpu.")
+}
+
+// fallbacks are sentences that say why something else is used than what was asked for.
+func (p plan) fallbacks(reasons []string, used string) []string {
+	end := "; the CPU is used"
+	if used != cpuProvider {
+		end = "; " + used + " is used"
+	} else if len(reasons) == 0 && p.device != "" && !p.endsOnCPU {
+		reasons = []string{fmt.Sprintf("device %s: %s", p.device, p.missing)}
+	}
+	var sentences []string
+	for _, reason := range reasons {
+		sentences = append(sentences, reason+end)
+	}
+	return sentences
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
+	"sync"
 
 	"verge/internal/fault"
 	"verge/internal/inference"
@@ -19,6 +20,9 @@ type ortRuntime struct {
 	api  *api
 	env  *environment
 	info inference.RuntimeInfo
+
+	proving sync.Mutex              // guards proofs; held while a provider is tried
+	proofs  map[string]*fault.Error // by candidate.key: why a provider does not work here, or nil
 }
 
 // Open opens the library at path. What the library logs outside of any session
@@ -71,12 +75,14 @@ func (r *ortRuntime) Load(ctx context.Context, m inference.Model, o inference.Op
 		return nil, fault.New(fault.Corrupt, op, "the file is empty").On(subject)
 	case o.Threads < 0 || o.Parallel < 0:
 		return nil, fault.New(fault.Invalid, op, "%d threads and %d parallel runs, want 0 or more of each", o.Threads, o.Parallel).On(subject)
+	case !(o.GPUMemoryFraction >= 0 && o.GPUMemoryFraction <= 1): // nor not a number
+		return nil, fault.New(fault.Invalid, op, "a share of %v of the accelerator's memory, want 0 to 1", o.GPUMemoryFraction).On(subject)
 	}
-	placed, err := place(r.info, o)
+	p, err := newPlan(r.info, o)
 	if err != nil {
 		return nil, err.On(subject)
 	}
-	s, err := r.newSession(ctx, m, o, placed)
+	s, err := r.load(ctx, m, o, p)
 	if err != nil {
 		return nil, err.On(subject)
 	}

@@ -25,6 +25,9 @@ type session struct {
 	level   slog.Level
 	profile bool
 
+	messages *journal // of the load
+	assigned []string // providers that operators were given to; nil where only the CPU was asked
+
 	signature               inference.Signature
 	info                    inference.SessionInfo
 	inputNames, outputNames []uintptr // C strings of the default allocator
@@ -41,70 +44,110 @@ type session struct {
 	slots map[*slot]struct{}
 }
 
-// newSession compiles a model.
-func (r *ortRuntime) newSession(ctx context.Context, m inference.Model, o inference.Options, p placement) (_ *session, failure *fault.Error) {
+// newSession compiles a model with a provider and the CPU behind it, or with the CPU
+// alone. What was asked for before is for the caller to add to its info.
+func (r *ortRuntime) newSession(ctx context.Context, m inference.Model, o inference.Options, c candidate) (_ *session, failure *fault.Error) {
 	const op = "onnxruntime.load"
-	messages := &journal{log: o.Log, level: o.LogLevel}
 	s := &session{
 		api: r.api, env: r.env, subject: "model " + m.Name, log: o.Log, level: o.LogLevel, profile: o.Profile != "",
-		slots: map[*slot]struct{}{},
+		messages: &journal{log: o.Log, level: o.LogLevel}, slots: map[*slot]struct{}{},
 	}
-	s.id = r.env.open("", messages)
+	s.id = r.env.open("", s.messages)
 	defer func() {
 		if failure != nil {
-			failure = messages.explain(failure)
+			failure = s.messages.explain(failure)
 			s.free() //nolint:errcheck,gosec // the first error counts
 		}
 	}()
-	options, err := s.api.newOptions(o, s.id)
+	options, err := s.api.newOptions(o, s.id, c)
 	if err != nil {
 		return nil, &fault.Error{Kind: fault.Invalid, Op: op, Err: err}
 	}
 	defer s.api.release(releaseSessionOptions, options)
-	if status := s.compile(ctx, m.Data, options, messages); status != nil {
+	if s.usePrepared(ctx, m, o, c) {
+		return s, r.finish(ctx, s, m, o, c)
+	}
+	if failure := s.compile(ctx, m.Data, options, o, c); failure != nil {
 		if ctx.Err() != nil {
 			return nil, ended(ctx, op)
 		}
-		return nil, status.fault(status.loadKind(), op)
-	}
-	if ctx.Err() != nil {
-		return nil, ended(ctx, op)
-	}
-	if failure := s.describe(); failure != nil {
 		return nil, failure
 	}
+	return s, r.finish(ctx, s, m, o, c)
+}
+
+// finish reads what the library says of a compiled model.
+func (r *ortRuntime) finish(ctx context.Context, s *session, m inference.Model, o inference.Options, c candidate) *fault.Error {
+	const op = "onnxruntime.load"
+	if ctx.Err() != nil {
+		return ended(ctx, op)
+	}
+	if failure := s.describe(); failure != nil {
+		return failure
+	}
 	s.info = inference.SessionInfo{
-		Runtime: Name, RuntimeVersion: r.api.version, Device: "cpu",
-		ProvidersRequested: p.requested, Providers: []string{cpuProvider}, Fallbacks: p.fallbacks,
+		Runtime: Name, RuntimeVersion: r.api.version, Device: "cpu", Providers: []string{cpuProvider},
 		Threads: max(o.Threads, 1), Parallel: max(o.Parallel, 1),
 		ModelBytes: int64(len(m.Data)), Profile: o.Profile,
 	}
 	metadata, status := s.api.metadata(s.handle)
 	if status != nil {
-		return nil, status.fault(fault.Internal, op)
+		return status.fault(fault.Internal, op)
 	}
 	s.info.Metadata = metadata
-	return s, nil
+	if c.cpu() {
+		return nil
+	}
+	if s.assigned, status = s.api.assigned(s.handle); status != nil {
+		return status.fault(fault.Internal, op)
+	}
+	s.info.Device, s.info.Providers = c.device, []string{c.name}
+	for _, name := range s.assigned {
+		if name != c.name {
+			s.info.Providers = append(s.info.Providers, name)
+		}
+	}
+	return nil
 }
 
 // compile makes the native session. When ctx ends, the library is told to stop.
-func (s *session) compile(ctx context.Context, data []byte, options uintptr, messages *journal) *statusError {
-	runtime.LockOSThread() // the library logs on the thread that loads
-	defer runtime.UnlockOSThread()
-	defer s.env.onThread(messages)()
+func (s *session) compile(ctx context.Context, data []byte, options uintptr, o inference.Options, c candidate) *fault.Error {
+	const op = "onnxruntime.load"
+	defer keepSignalStack()() // the library logs on the thread that loads
+	defer s.env.onThread(s.messages)()
 
+	if !c.cpu() {
+		if err := c.addTo(s.api, s.env, options, o); err != nil {
+			failure := asFault(err, op)
+			failure.Kind = fault.Unsupported
+			return failure
+		}
+	}
+	status := s.create(ctx, options, createSessionFromArray, uintptr(unsafe.Pointer(unsafe.SliceData(data))), uintptr(len(data)))
+	switch {
+	case status == nil:
+		return nil
+	case c.cpu():
+		return status.fault(status.loadKind(), op)
+	}
+	return status.fault(status.providerKind(), op)
+}
+
+// create calls a function that makes a session of the model that the arguments say.
+//
+//go:uintptrescapes
+func (s *session) create(ctx context.Context, options uintptr, e entry, model ...uintptr) *statusError {
 	told := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(told)
 		s.api.call(setLoadCancellationFlag, options, 1) //nolint:errcheck // then the load is not cut short
 	})
-	var handle uintptr
-	status := s.api.call(createSessionFromArray, s.env.handle, uintptr(unsafe.Pointer(unsafe.SliceData(data))), uintptr(len(data)),
-		options, uintptr(unsafe.Pointer(&handle)))
+	arguments := append(append([]uintptr{s.env.handle}, model...), options, uintptr(unsafe.Pointer(&s.handle))) // s does not move
+	status := s.api.call(e, arguments...)
+	runtime.KeepAlive(s)
 	if !stop() {
 		<-told
 	}
-	s.handle = handle
 	return status
 }
 
@@ -199,6 +242,7 @@ func (s *session) Close() error {
 
 // free frees the native session and all that belongs to it.
 func (s *session) free() (err error) {
+	defer keepSignalStack()()
 	if s.profile && s.handle != 0 {
 		var file uintptr
 		if status := s.api.call(sessionEndProfiling, s.handle, s.api.allocator, uintptr(unsafe.Pointer(&file))); status != nil {

@@ -50,6 +50,16 @@ func (e *statusError) loadKind() fault.Kind {
 	return fault.Corrupt
 }
 
+// providerKind returns the kind of a failure to load a model with a provider other
+// than the CPU's, which mostly says something about the provider.
+func (e *statusError) providerKind() fault.Kind {
+	kind := e.loadKind()
+	if kind == fault.Corrupt && e.code != errorCodeInvalidProtobuf && e.code != errorCodeInvalidGraph {
+		return fault.Unsupported
+	}
+	return kind
+}
+
 // runKind returns the kind of a failure to run a model. A node that fails was
 // given values that it does not take; everything else the library does is checked
 // before, so that it is nobody's but ours.
@@ -89,7 +99,13 @@ var (
 	// "/src/file.cc:12 type ns::Name(arguments) condition was false. " of a failed check.
 	checkPattern = regexp.MustCompile(`\S+\.(?:cc|cpp|h|hpp|cuh?):\d+ .*? was false\. ?`)
 	// "/src/file.cc:12 type ns::Name(arguments) " or "file.h:12 Name ".
-	sourcePattern = regexp.MustCompile(`\S+\.(?:cc|cpp|h|hpp|cuh?):\d+ (?:[\w:*&<>~ ,]*?\bonnxruntime::[^()]*\([^()]*\)(?: const)? |[A-Z]\w* )?`)
+	sourcePattern = regexp.MustCompile(`\S+\.(?:cc|cpp|h|hpp|cuh?):\d+ (?:[\w:*&<>~ ,]*?\bonnxruntime::[^()]*\([^()]*\)(?:::<lambda\([^()]*\)>)?(?: const)? |[A-Z]\w* )?`)
+	// "OrtSessionOptionsAppendExecutionProvider_TensorRT: ".
+	appendPattern = regexp.MustCompile(`OrtSessionOptionsAppendExecutionProvider_\w+: `)
+	// "[with T = cudaError] " of a function template, as the compiler names it.
+	templatePattern = regexp.MustCompile(`\[with [^\]]*\] `)
+	// " ; GPU=0 ; hostname=h ; file=/src/file.cc ; line=12 ; expr=cudaSetDevice(id); ".
+	placePattern = regexp.MustCompile(` ; GPU=-?\d+ ; hostname=[^;]* ; file=[^;]* ; line=\d+ ; expr=[^;]*;? ?`)
 	// "[ONNXRuntimeError] : 2 : INVALID_ARGUMENT : ".
 	codePattern = regexp.MustCompile(`\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : `)
 )
@@ -100,6 +116,9 @@ func clean(text string) string {
 	text, _, _ = strings.Cut(text, "\nStacktrace:")
 	text = checkPattern.ReplaceAllString(text, "")
 	text = sourcePattern.ReplaceAllString(text, "")
+	text = templatePattern.ReplaceAllString(text, "")
+	text = placePattern.ReplaceAllString(text, "")
+	text = appendPattern.ReplaceAllString(text, "")
 	text = codePattern.ReplaceAllString(text, "")
 	text = strings.Join(strings.Fields(text), " ")
 	const limit = 1000

@@ -14,7 +14,7 @@ import (
 )
 
 //go:embed source
-var source embed.FS //nolint:gochecknoglobals // files of the package
+var source embed.FS
 
 // Variant says which stand-in for TensorRT is built.
 type Variant struct {

@@ -63,15 +63,15 @@ func (e Engine) Encode() []byte {
 	e = e.complete()
 	le := binary.LittleEndian
 	b := append([]byte("ftrt"), 0, 0, 0, 0)
-	b = le.AppendUint32(b, uint32(e.Tag)) //nolint:gosec // a small number
+	b = le.AppendUint32(b, uint32(e.Tag))
 	b = append(b, make([]byte, 12)...)
 	b = append(b, e.Version[:]...)
-	b = le.AppendUint16(b, uint16(e.Capability)) //nolint:gosec // a small number
+	b = le.AppendUint16(b, uint16(e.Capability))
 	b = append(b, byte(e.Operation))
-	b = le.AppendUint16(b, uint16(e.Layers)) //nolint:gosec // a small number
-	b = le.AppendUint64(b, uint64(e.Memory)) //nolint:gosec // not negative
+	b = le.AppendUint16(b, uint16(e.Layers))
+	b = le.AppendUint64(b, uint64(e.Memory))
 	b = appendText(appendText(b, e.Name), e.Plugin)
-	b = le.AppendUint16(b, uint16(len(e.Ports))) //nolint:gosec // a small number
+	b = le.AppendUint16(b, uint16(len(e.Ports)))
 	for _, p := range e.Ports {
 		mode := byte(1)
 		if p.Output {
@@ -81,9 +81,9 @@ func (e Engine) Encode() []byte {
 		if p.Host {
 			host = 1
 		}
-		b = appendShape(append(appendText(b, p.Name), mode, byte(p.Type), host, byte(p.Format)), p.Shape) //nolint:gosec // small numbers
+		b = appendShape(append(appendText(b, p.Name), mode, byte(p.Type), host, byte(p.Format)), p.Shape)
 	}
-	b = le.AppendUint16(b, uint16(len(e.Profiles))) //nolint:gosec // a small number
+	b = le.AppendUint16(b, uint16(len(e.Profiles)))
 	for _, profile := range e.Profiles {
 		for _, p := range e.Ports {
 			shapes, ok := profile[p.Name]
@@ -95,9 +95,9 @@ func (e Engine) Encode() []byte {
 			}
 		}
 	}
-	b = le.AppendUint32(b, uint32(e.Weights)) //nolint:gosec // a small number
+	b = le.AppendUint32(b, uint32(e.Weights))
 	b = append(b, slices.Repeat(le.AppendUint32(nil, math.Float32bits(1)), e.Weights)...)
-	le.PutUint64(b[16:], uint64(len(b)-24)) //nolint:gosec // not negative
+	le.PutUint64(b[16:], uint64(len(b)-24))
 	return b
 }
 
@@ -125,13 +125,13 @@ func (e Engine) complete() Engine {
 }
 
 func appendText(b []byte, text string) []byte {
-	return append(binary.LittleEndian.AppendUint16(b, uint16(len(text))), text...) //nolint:gosec // a small number
+	return append(binary.LittleEndian.AppendUint16(b, uint16(len(text))), text...)
 }
 
 func appendShape(b []byte, shape []int64) []byte {
 	b = append(b, byte(len(shape)))
 	for _, n := range shape {
-		b = binary.LittleEndian.AppendUint64(b, uint64(n)) //nolint:gosec // two's complement
+		b = binary.LittleEndian.AppendUint64(b, uint64(n))
 	}
 	return b
 }

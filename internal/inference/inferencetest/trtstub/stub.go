@@ -53,7 +53,7 @@ func (s *Stub) Set(tb testing.TB, option string, value int) {
 		if err != nil {
 			tb.Fatal(err)
 		}
-		call(tb, s.driver, "stub_set", native.Address(name), uintptr(value)) //nolint:gosec // passed on as it is
+		call(tb, s.driver, "stub_set", native.Address(name), uintptr(value))
 	}
 	set(value)
 	tb.Cleanup(func() { set(0) })
@@ -74,7 +74,7 @@ func (s *Stub) Release(tb testing.TB) {
 // Used returns how many bytes of device memory are not freed.
 func (s *Stub) Used(tb testing.TB) int {
 	tb.Helper()
-	return int(call(tb, s.driver, "stub_used")) //nolint:gosec // a size
+	return int(call(tb, s.driver, "stub_used"))
 }
 
 // Broken returns the sentences about rules that were broken, one in each line, and
@@ -93,10 +93,10 @@ func (s *Stub) Check(tb testing.TB, runtimes int) {
 	if broken := s.Broken(tb); broken != "" {
 		tb.Errorf("rules of the interface were broken:\n%s", broken)
 	}
-	if used, streams := s.Used(tb), int(call(tb, s.driver, "stub_streams")); used != 0 || streams != 0 { //nolint:gosec // a count
+	if used, streams := s.Used(tb), int(call(tb, s.driver, "stub_streams")); used != 0 || streams != 0 {
 		tb.Errorf("%d bytes of device memory and %d streams are left, want none", used, streams)
 	}
-	if objects := int(call(tb, s.library, "stub_objects")); objects != runtimes { //nolint:gosec // a count
+	if objects := int(call(tb, s.library, "stub_objects")); objects != runtimes {
 		tb.Errorf("%d objects of the library are left, want %d", objects, runtimes)
 	}
 }
