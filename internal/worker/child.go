@@ -88,7 +88,7 @@ func (c *child) run(ctx context.Context, message []byte, fds []int) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	p := c.begin(h, cancel)
-	defer c.finish(h.slot, p)
+	defer c.finish(h, p)
 	if err = p.unpack(h.status, fds); err != nil {
 		return err
 	}
@@ -152,13 +152,18 @@ func (c *child) place(number uint32) *place {
 	return p
 }
 
-// finish notes the end of a run.
-func (c *child) finish(number uint32, p *place) {
+// finish notes the end of a run. The node has had its answer: the slot's next run may
+// have begun on another thread, and what is noted of it, and the slot itself, is that
+// run's then.
+func (c *child) finish(h header, p *place) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if p.sequence != h.sequence {
+		return
+	}
 	p.cancel = nil
 	if p.closed {
-		delete(c.slots, number)
+		delete(c.slots, h.slot)
 		p.free()
 	}
 }
