@@ -9,7 +9,7 @@ RUNTIMES  ?= $(CURDIR)/.runtimes
 FUZZTIME  ?= 5s
 
 # The native libraries that the tests are run with.
-LIBRARIES := onnxruntime litert openvino
+LIBRARIES := onnxruntime litert tflite openvino
 comma     := ,
 empty     :=
 NEEDED    := $(subst $(empty) $(empty),$(comma),$(LIBRARIES))
@@ -33,7 +33,7 @@ build: ## build bin/verge
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/verge ./cmd/verge
 
 .PHONY: runtime
-runtime: build ## bring ONNX Runtime, LiteRT and OpenVINO, pinned by hash, into .runtimes
+runtime: build ## bring ONNX Runtime, LiteRT, TensorFlow Lite and OpenVINO, pinned by hash, into .runtimes
 	@VERGE_RUNTIME_DIR='$(RUNTIMES)' bin/verge runtime install $(LIBRARIES)
 
 .PHONY: demo

@@ -26,10 +26,11 @@ type opener func(library string, log *slog.Logger) (inference.Runtime, error)
 // openers is every runtime that this build has an adapter for.
 func openers() map[string]opener {
 	return map[string]opener{
-		onnxruntime.Name: onnxruntime.Open,
-		litert.Name:      litert.Open,
-		openvino.Name:    openvino.Open,
-		tensorrt.Name:    tensorrt.Open,
+		onnxruntime.Name:   onnxruntime.Open,
+		litert.Name:        litert.Open,
+		litert.ClassicName: litert.Open,
+		openvino.Name:      openvino.Open,
+		tensorrt.Name:      tensorrt.Open,
 	}
 }
 

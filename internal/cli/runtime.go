@@ -18,10 +18,11 @@ type runtimeCommand struct {
 }
 
 type runtimeInstall struct {
-	Names    []string `arg:"" name:"runtime" help:"Runtimes: onnxruntime, litert, openvino."`
+	Names    []string `arg:"" name:"runtime" help:"Runtimes: onnxruntime, litert, tflite, openvino, tensorrt."`
 	From     string   `placeholder:"FILE|DIR" help:"Take it from a wheel, an npm tarball, the library, or a folder with one of them; nothing is downloaded."`
 	Platform string   `placeholder:"OS/ARCH" help:"Platform to prepare for, such as linux/arm64."`
 	Output   string   `short:"o" placeholder:"DIR" help:"Runtime directory to install into."`
+	Accept   bool     `name:"accept-licence" help:"Accept the terms of libraries that have some; without it, they are named, and nothing is installed."`
 	Client   string   `placeholder:"pip|npm" enum:",pip,npm" default:"" help:"Package client to download with; without it, the one that is there."`
 }
 
@@ -35,7 +36,7 @@ func (r *runtimeInstall) Validate() error {
 }
 
 func (r *runtimeInstall) options() (o runtimeinstall.Options, err error) {
-	o = runtimeinstall.Options{From: r.From, Dir: r.Output, Client: r.Client}
+	o = runtimeinstall.Options{AcceptLicence: r.Accept, From: r.From, Dir: r.Output, Client: r.Client}
 	if r.Platform != "" {
 		if o.Platform, err = runtimeinstall.ParsePlatform(r.Platform); err != nil {
 			return o, errors.New(fault.Message(err))

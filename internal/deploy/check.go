@@ -124,7 +124,7 @@ func (f *Findings) checkModel(file *deployfile.File, model modelfile.File) {
 	}
 	runtimes := RuntimesOf(info.Format)
 	if f.Runtime == "" {
-		f.Runtime = runtimes[0]
+		f.Runtime = defaultRuntime(file, info.Format)
 	}
 	if !slices.Contains(runtimes, f.Runtime) {
 		f.problem(fault.Unsupported, "deployment.runtime", "Leave deployment.runtime out.",
@@ -152,6 +152,15 @@ func (f *Findings) checkEdgeTPU(file *deployfile.File, info *modelfile.Info) {
 	}
 }
 
+// defaultRuntime is the runtime of a format where the file names none. Only the classic
+// library of TensorFlow Lite drives an Edge TPU.
+func defaultRuntime(file *deployfile.File, format modelfile.Format) string {
+	if format == modelfile.TFLite && file.Deployment.DeviceType == device.TPU {
+		return "tflite"
+	}
+	return RuntimesOf(format)[0]
+}
+
 // RuntimesOf are the runtimes that run a format, the one that does so by default
 // first.
 func RuntimesOf(format modelfile.Format) []string {
@@ -159,7 +168,7 @@ func RuntimesOf(format modelfile.Format) []string {
 	case modelfile.ONNX:
 		return []string{"onnxruntime", "openvino"}
 	case modelfile.TFLite:
-		return []string{"litert", "openvino"}
+		return []string{"litert", "tflite", "openvino"}
 	case modelfile.OpenVINO:
 		return []string{"openvino"}
 	case modelfile.TensorRT:

@@ -32,7 +32,7 @@ func runtimeName(file *deployfile.File, data []byte) string {
 	if err != nil {
 		format = modelfile.Format(strings.ToLower(file.Model.Format))
 	}
-	return RuntimesOf(format)[0]
+	return defaultRuntime(file, format)
 }
 
 // env is what gates need of this machine.

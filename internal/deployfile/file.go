@@ -68,7 +68,7 @@ type OptimizationConfig struct {
 // Deployment says where the model runs and within which limits.
 type Deployment struct {
 	DeviceType        string   `json:"device_type" jsonschema:"enum=cpu,enum=gpu,enum=npu,enum=tpu,enum=mobile,enum=embedded" jsonschema_description:"Device to run on; mobile and embedded are a CPU with tighter limits."`
-	Runtime           string   `json:"runtime,omitempty" jsonschema:"enum=onnxruntime,enum=litert,enum=openvino,enum=tensorrt" jsonschema_description:"Native library to run in; without it, the one of the format."`
+	Runtime           string   `json:"runtime,omitempty" jsonschema:"enum=onnxruntime,enum=litert,enum=tflite,enum=openvino,enum=tensorrt" jsonschema_description:"Native library to run in; without it, the one of the format."`
 	Ladder            []string `json:"ladder,omitempty" jsonschema:"maxItems=16,pattern=^(cpu|gpu|npu|tpu|mobile|embedded)( (int8|fp16|fp32))?$" jsonschema_description:"Devices, each with a precision or with any, in the order in which they are tried: the first one that has a file, loads, stays within the limits and agrees with the model's own file is taken."`
 	Fallback          string   `json:"fallback,omitempty" jsonschema:"enum=cpu,enum=none" jsonschema_description:"Without it, a device that is not there is refused, and one whose provider fails is replaced by the CPU; cpu: both are replaced; none: neither."`
 	BatchSize         int      `json:"batch_size" jsonschema:"minimum=1,maximum=4096" jsonschema_description:"Largest batch that the server may form; the gates measure this one."`

@@ -115,3 +115,30 @@ func TestALibraryThatIsBroughtNeedsItsCompany(t *testing.T) {
 		t.Errorf("Install with the plugin = %v, want no error", err)
 	}
 }
+
+func TestTermsHaveToBeAccepted(t *testing.T) {
+	w := newWorld(t)
+	w.lock["runtimes"].([]any)[0].(map[string]any)["licence"] = "the terms of tinyrt"
+	o := tinyrt()
+	o.From = filepath.Join(w.packages, wheelName)
+	_, err := w.runtimes(t).Install(t.Context(), o, nil)
+	wantError(t, err, fault.Denied, "runtime tinyrt 1.2.3: its terms have to be accepted first: the terms of tinyrt",
+		"Read them, and if you accept them, run: verge runtime install tinyrt --accept-licence")
+	if left := tree(t, w.dir); len(left) != 0 {
+		t.Errorf("a refused install left %q", left)
+	}
+	o.AcceptLicence = true
+	if _, err := w.runtimes(t).Install(t.Context(), o, nil); err != nil {
+		t.Errorf("Install with the terms accepted = %v, want no error", err)
+	}
+}
+
+func TestALibraryMayHaveAnotherNameInTheSystem(t *testing.T) {
+	w := newWorld(t)
+	w.lock["runtimes"].([]any)[0].(map[string]any)["also"] = []string{"libtinyrt_full.so"}
+	write(t, filepath.Join(w.dir, "tinyrt", "1.3.0", "libtinyrt_full.so.1.3.0"), w.pipLib)
+	got, err := w.runtimes(t).Find("tinyrt")
+	if err != nil || got.Version != "1.3.0" || filepath.Base(got.Path) != "libtinyrt_full.so.1.3.0" {
+		t.Errorf("Find = %+v, %v; want the library of the other name", got, err)
+	}
+}

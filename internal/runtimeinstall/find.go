@@ -55,8 +55,11 @@ func (r *Runtimes) Find(name string) (Found, error) {
 	if len(unusable) > 0 {
 		why += " for this machine: " + strings.Join(unusable, "; ")
 	}
-	return Found{}, fault.New(fault.NotFound, "runtimeinstall.find", "%s (looked in %s)", why, strings.Join(looked, ", ")).
-		On("runtime "+p.Name).WithHint("Run: verge runtime install %s", p.Name)
+	e := fault.New(fault.NotFound, "runtimeinstall.find", "%s (looked in %s)", why, strings.Join(looked, ", ")).On("runtime " + p.Name)
+	if _, err := p.sources(r.host); err != nil {
+		return Found{}, e.WithHint("%s", fault.HintOf(err))
+	}
+	return Found{}, e.WithHint("Run: verge runtime install %s", p.Name)
 }
 
 // List returns every library of every known runtime that is on this machine, those
@@ -134,24 +137,34 @@ func librariesIn(p pin, dir string) []Found {
 	}
 	var all []Found
 	for _, entry := range entries {
-		rest, ok := strings.CutPrefix(entry.Name(), p.Library)
-		number := strings.TrimPrefix(rest, ".")
-		if !ok || rest != "" && (rest == number || !isVersion(number)) {
-			continue
-		}
-		file := filepath.Join(dir, entry.Name())
-		if info, err := os.Stat(file); err != nil || !info.Mode().IsRegular() {
-			continue
-		}
-		if target, err := filepath.EvalSymlinks(file); err == nil && strings.Count(number, ".") < 2 {
-			if full, ok := strings.CutPrefix(filepath.Base(target), p.Library+"."); ok && isVersion(full) {
-				number = full // libonnxruntime.so.1 → libonnxruntime.so.1.30.0
+		for _, name := range p.names() {
+			if number, ok := libraryIn(dir, entry.Name(), name); ok {
+				all = append(all, Found{Name: p.Name, Version: number, Path: filepath.Join(dir, entry.Name())})
 			}
 		}
-		all = append(all, Found{Name: p.Name, Version: number, Path: file})
 	}
 	slices.SortStableFunc(all, func(a, b Found) int { return version.Compare(b.Version, a.Version) })
 	return all
+}
+
+// libraryIn says whether a file of a directory is a library of that name, and its
+// version as far as names tell.
+func libraryIn(dir, file, name string) (number string, ok bool) {
+	rest, ok := strings.CutPrefix(file, name)
+	number = strings.TrimPrefix(rest, ".")
+	if !ok || rest != "" && (rest == number || !isVersion(number)) {
+		return "", false
+	}
+	path := filepath.Join(dir, file)
+	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
+		return "", false
+	}
+	if target, err := filepath.EvalSymlinks(path); err == nil && strings.Count(number, ".") < 2 {
+		if full, ok := strings.CutPrefix(filepath.Base(target), name+"."); ok && isVersion(full) {
+			number = full // libonnxruntime.so.1 → libonnxruntime.so.1.30.0
+		}
+	}
+	return number, true
 }
 
 // fits says why the library cannot be one of this machine's, by the head of its

@@ -126,13 +126,13 @@ func TestARuntimeThatIsNotThereSaysHowToInstallIt(t *testing.T) {
 	_, err := r.Find("onnxruntime")
 	wantError(t, err, fault.NotFound, "runtime onnxruntime: it is not installed (looked in "+configured+", "+standard+", the system's libraries)",
 		"Run: verge runtime install onnxruntime")
-	const known = "Known: onnxruntime, litert, openvino."
-	_, err = r.Find("tensorrt")
-	wantError(t, err, fault.Unsupported, `runtime "tensorrt": it comes with a later version`, known)
-	_, err = r.Install(t.Context(), runtimeinstall.Options{Name: "tensorrt"}, nil)
-	wantError(t, err, fault.Unsupported, `runtime "tensorrt": it comes with a later version`, known)
+	_, err = r.Find("edgetpu")
+	const coral = "It comes with Coral's package libedgetpu1-std, or is built from libedgetpu's source."
+	wantError(t, err, fault.NotFound, "runtime edgetpu: it is not installed (looked in "+configured+", "+standard+", the system's libraries)", coral)
+	_, err = r.Install(t.Context(), runtimeinstall.Options{Name: "edgetpu"}, nil)
+	wantError(t, err, fault.Unsupported, "runtime edgetpu 1.0: no package of it is known for "+runtimeinstall.Host().String(), coral)
 	_, err = r.Find("onxruntime")
-	wantError(t, err, fault.NotFound, `runtime "onxruntime": there is no such runtime`, known)
+	wantError(t, err, fault.NotFound, `runtime "onxruntime": there is no such runtime`, "Known: onnxruntime, litert, tflite, openvino, tensorrt, edgetpu.")
 }
 
 func TestVerifyComparesTheBytesWithTheLockFile(t *testing.T) {
@@ -193,7 +193,10 @@ func TestTheProgramsOwnLockFileHasBothPlatforms(t *testing.T) {
 	want := []runtimeinstall.Runtime{
 		{Name: "onnxruntime", Version: "1.30.0", Platforms: both},
 		{Name: "litert", Version: "2.3.0", Platforms: both},
+		{Name: "tflite", Version: "2.9.0", Platforms: both},
 		{Name: "openvino", Version: "2026.4.1", Platforms: both},
+		{Name: "tensorrt", Version: "10.16.1", Platforms: []string{"linux/amd64"}},
+		{Name: "edgetpu", Version: "1.0"},
 	}
 	if diff := cmp.Diff(want, r.Available()); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

@@ -19,6 +19,10 @@ type Options struct {
 	Dir      string   // runtime directory to install into; "" is the configured one
 	From     string   // a package, the library, or a folder that holds one; "" downloads
 	Client   string   // "pip" or "npm"; "" is the first that is there
+
+	// AcceptLicence says that the person who installs has read the terms of a library
+	// that has some, and accepts them.
+	AcceptLicence bool
 }
 
 // Phase is what an install is doing.
@@ -98,6 +102,10 @@ func (r *Runtimes) prepare(o Options, progress Progress) (*install, error) {
 	p, err := r.lock.pin(o.Name)
 	if err != nil {
 		return nil, err
+	}
+	if p.Licence != "" && !o.AcceptLicence {
+		return nil, fault.New(fault.Denied, op, "its terms have to be accepted first: %s", p.Licence).
+			On(p.subject()).WithHint("Read them, and if you accept them, run: verge runtime install %s --accept-licence", p.Name)
 	}
 	in := &install{pin: p, platform: o.Platform, from: o.From, dir: o.Dir, where: Installed, progress: progress, create: r.create}
 	if in.progress == nil {

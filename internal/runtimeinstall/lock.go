@@ -28,9 +28,15 @@ type lock struct {
 type pin struct {
 	Name      string     `json:"name"`
 	Version   string     `json:"version"`
-	Library   string     `json:"library"` // file name without version: "libonnxruntime.so"
-	Platforms []platform `json:"platforms"`
+	Library   string     `json:"library"`        // file name without version: "libonnxruntime.so"
+	Also      []string   `json:"also,omitempty"` // other names that a system has it by
+	Platforms []platform `json:"platforms"`      // none where no package has it
+	Licence   string     `json:"licence,omitempty"`
+	Comes     string     `json:"comes,omitempty"` // how it comes where no package has it, a sentence
 }
+
+// names are the names of the library's file, without its version.
+func (p pin) names() []string { return append([]string{p.Library}, p.Also...) }
 
 // platform is where a runtime's library comes from for one system, the preferred
 // source first.
@@ -105,7 +111,7 @@ func lockError(format string, args ...any) error {
 
 func (p pin) check() error {
 	name := regexp.MustCompile(`^[a-z0-9][A-Za-z0-9._-]*$`)
-	if !name.MatchString(p.Name) || !name.MatchString(p.Version) || !name.MatchString(p.Library) {
+	if !name.MatchString(p.Name) || !name.MatchString(p.Version) || slices.ContainsFunc(p.names(), func(n string) bool { return !name.MatchString(n) }) {
 		return fmt.Errorf("name %q, version %q or library %q is not a file name", p.Name, p.Version, p.Library)
 	}
 	for _, on := range p.Platforms {
@@ -161,14 +167,20 @@ func (p pin) sources(on Platform) ([]source, error) {
 		}
 		known = append(known, candidate.Platform)
 	}
-	return nil, fault.New(fault.Unsupported, "runtimeinstall.platform", "it is not available for %s, only for %s", on, strings.Join(known, ", ")).
-		On(p.subject()).WithHint("Build the library for this platform, and name its folder as runtime_dir.")
+	e := fault.New(fault.Unsupported, "runtimeinstall.platform", "no package of it is known for %s", on)
+	if len(known) > 0 {
+		e = fault.New(fault.Unsupported, "runtimeinstall.platform", "it is not available for %s, only for %s", on, strings.Join(known, ", "))
+	}
+	if p.Comes != "" {
+		return nil, e.On(p.subject()).WithHint("%s", p.Comes)
+	}
+	return nil, e.On(p.subject()).WithHint("Build the library for this platform, and name its folder as runtime_dir.")
 }
 
 func (p pin) subject() string { return "runtime " + p.Name + " " + p.Version }
 
-// pin returns the entry of a runtime. It fails with fault.Unsupported for one that
-// is planned, and with fault.NotFound for any other name that is not in the lock.
+// pin returns the entry of a runtime. It fails with fault.NotFound for a name that is
+// not in the lock.
 func (l *lock) pin(name string) (pin, error) {
 	known := make([]string, 0, len(l.Runtimes))
 	for _, p := range l.Runtimes {
@@ -178,9 +190,6 @@ func (l *lock) pin(name string) (pin, error) {
 		known = append(known, p.Name)
 	}
 	subject, hint := fmt.Sprintf("runtime %.40q", name), "Known: "+strings.Join(known, ", ")+"."
-	if slices.Contains([]string{"tensorrt"}, name) {
-		return pin{}, fault.New(fault.Unsupported, "runtimeinstall.name", "it comes with a later version").On(subject).WithHint("%s", hint)
-	}
 	return pin{}, fault.New(fault.NotFound, "runtimeinstall.name", "there is no such runtime").On(subject).WithHint("%s", hint)
 }
 

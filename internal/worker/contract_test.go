@@ -8,6 +8,7 @@ import (
 	"verge/internal/runtimes/litert"
 	"verge/internal/runtimes/onnxruntime"
 	"verge/internal/runtimes/openvino"
+	"verge/internal/tensor"
 )
 
 // keepsTheContract runs the suite through workers that open a library.
@@ -30,6 +31,16 @@ func TestONNXRuntimeInWorkersKeepsTheContract(t *testing.T) {
 
 func TestLiteRTInWorkersKeepsTheContract(t *testing.T) {
 	keepsTheContract(t, litert.Name, inferencetest.TFLite)
+}
+
+func TestTensorFlowLiteInWorkersKeepsTheContract(t *testing.T) {
+	keepsTheContract(t, litert.ClassicName, func(tb testing.TB) inferencetest.Suite {
+		tb.Helper()
+		suite := inferencetest.TFLite(tb)
+		suite.NoEmpty, suite.Loop, suite.Lookup = false, nil, nil // as runtimes/litert says
+		delete(suite.Identity, tensor.BF16)
+		return suite
+	})
 }
 
 func TestOpenVINOInWorkersKeepsTheContract(t *testing.T) {

@@ -59,7 +59,7 @@ func open(name, library string, log *slog.Logger) (inference.Runtime, error) {
 		return &fakeLibrary{log: log, path: library}, nil
 	case onnxruntime.Name:
 		return onnxruntime.Open(library, log)
-	case litert.Name:
+	case litert.Name, litert.ClassicName:
 		return litert.Open(library, log)
 	case openvino.Name:
 		return openvino.Open(library, log)

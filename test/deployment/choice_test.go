@@ -27,6 +27,7 @@ func allFormats(t *testing.T, spec string) (string, map[string]string) {
 	for _, runtime := range formats {
 		inferencetest.Library(t, runtime)
 	}
+	inferencetest.Library(t, "tflite")
 	return spec, map[string]string{
 		"model": digits + "digits.onnx", "golden": digits + "golden.npz",
 		"variants.0": digits + "digits.tflite", "variants.1": digits + "digits.xml", "variants.1.weights": digits + "digits.bin",
@@ -42,8 +43,8 @@ func TestAMeasuringLevelTakesTheFastestWayAndRemembersIt(t *testing.T) {
 	d := node.Deploy(spec, files)
 	committed(t, d)
 	got := choices(d)
-	// Three files; ONNX and TFLite run in two runtimes each, the IR in one; threads in two shapes.
-	if want := 2 * (2 + 2 + 1); len(got) != want || !strings.HasPrefix(got[0], "pass ") || !strings.Contains(got[0], ": the fastest: ") {
+	// Three files, of which ONNX runs in two runtimes, TFLite in three, the IR in one; threads in two shapes.
+	if want := 2 * (2 + 3 + 1); len(got) != want || !strings.HasPrefix(got[0], "pass ") || !strings.Contains(got[0], ": the fastest: ") {
 		t.Errorf("%d ways were told, want %d, the fastest first:\n%s", len(got), want, strings.Join(got, "\n"))
 	}
 	for _, c := range got {
@@ -70,8 +71,8 @@ func TestAMeasuringLevelTakesTheFastestWayAndRemembersIt(t *testing.T) {
 	}
 	other := node.Deploy(strings.Replace(spec, `"cpu_threads":2`, `"cpu_threads":1`, 1), files)
 	committed(t, other)
-	if got := choices(other); len(got) != 5 {
-		t.Errorf("with another budget of threads %d ways were told, want 5: %q", len(got), got)
+	if got := choices(other); len(got) != 6 {
+		t.Errorf("with another budget of threads %d ways were told, want 6: %q", len(got), got)
 	}
 
 	node.Stop()

@@ -58,7 +58,7 @@ func TestALibraryThatCannotBeUsedIsToldByItsFault(t *testing.T) {
 			liteFile, "digits-tflite.json", crash, "loading", []string{"the worker died while it loaded the model: ", "SIGABRT"},
 		},
 		"it is another library": {
-			liteFile, "digits-tflite.json", "int nothing(void) { return 0; }\n", "loading", []string{"not LiteRT: ", "LiteRtCreateEnvironment", "Name the file libLiteRt.so."},
+			liteFile, "digits-tflite.json", "int nothing(void) { return 0; }\n", "loading", []string{"libLiteRt.so.9.9.9: not LiteRT: it has no function LiteRtCreateEnvironment\n", "Name the file libLiteRt.so, or the classic libtensorflowlite_c.so."},
 		},
 		"it lacks a function": {
 			liteFile, "digits-tflite.json", "int LiteRtCreateEnvironment(void) { return 0; }\n", "loading",
@@ -68,7 +68,7 @@ func TestALibraryThatCannotBeUsedIsToldByItsFault(t *testing.T) {
 			vinoFile, "digits-openvino.json", "", "loading", []string{"the system's loader refuses it: ", "cannot open shared object file", "ldd lists them"},
 		},
 		"it is another one for ONNX": {
-			onnxFile, "deployment.json", "int nothing(void) { return 0; }\n", "loading", []string{"not ONNX Runtime: ", "OrtGetApiBase"},
+			onnxFile, "deployment.json", "int nothing(void) { return 0; }\n", "loading", []string{"libonnxruntime.so.9.9.9: not ONNX Runtime: it has no function OrtGetApiBase\n"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -6,7 +6,7 @@ func OnCPU(runtime string, level int) string {
 	switch runtime {
 	case "onnxruntime":
 		return "CPUExecutionProvider"
-	case "litert":
+	case "litert", "tflite":
 		if level == 0 {
 			return "Builtin" // operator by operator
 		}

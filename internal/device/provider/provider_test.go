@@ -32,7 +32,7 @@ func candidates(t *testing.T, name string, index int, installed ...provider.Inst
 }
 
 func TestWhatIsMissingIsNamed(t *testing.T) {
-	all := []provider.Installed{{Runtime: "tensorrt"}, {Runtime: "onnxruntime"}, {Runtime: "openvino"}, {Runtime: "litert"}, {Runtime: "rknn"}}
+	all := []provider.Installed{{Runtime: "tensorrt"}, {Runtime: "onnxruntime"}, {Runtime: "openvino"}, {Runtime: "litert"}, {Runtime: "tflite"}, {Runtime: "rknn"}}
 	const accelerator = "libLiteRtWebGpuAccelerator.so or libLiteRtOpenClAccelerator.so not found"
 	for name, tt := range map[string]struct {
 		fixture string
@@ -64,8 +64,8 @@ func TestWhatIsMissingIsNamed(t *testing.T) {
 		}},
 		"an NPU of the vendor's kernel": {"rk3588", 1, []string{"rknn RKNPU: "}},
 		"an NPU with its libraries":     {"intelnpu", 1, []string{"openvino NPU: "}},
-		"an Edge TPU":                   {"coralusb", 1, []string{"litert Edge TPU delegate: "}},
-		"a card without a driver":       {"coralpcie", 1, []string{"litert Edge TPU delegate: no driver; libedgetpu.so.1 not found"}},
+		"an Edge TPU":                   {"coralusb", 1, []string{"tflite EdgeTPU: "}},
+		"a card without a driver":       {"coralpcie", 1, []string{"tflite EdgeTPU: no driver; libedgetpu.so.1 not found"}},
 	} {
 		if diff := cmp.Diff(tt.want, candidates(t, tt.fixture, tt.index, all...)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
@@ -130,7 +130,7 @@ func TestAProviderNeedsItsDriverAndItsCLibrary(t *testing.T) {
 
 func TestProvidersWithoutAnAdapterSaySo(t *testing.T) {
 	drives := func(c device.Candidate) bool { // ONNX Runtime's by name, whatever the library has
-		return slices.Contains([]string{"onnxruntime", "openvino", "tensorrt"}, c.Runtime) || c.Runtime == "litert" && c.Provider == "GPU"
+		return slices.Contains([]string{"onnxruntime", "openvino", "tensorrt"}, c.Runtime) || c.Runtime == "litert" && c.Provider == "GPU" || c.Provider == "EdgeTPU"
 	}
 	for _, name := range []string{"jetsonorin", "rk3588", "intelnpu", "nvidiapc", "coralusb", "coralpcie"} {
 		m := machine(name)

@@ -96,15 +96,15 @@ var table = []entry{ //nolint:gochecknoglobals // a constant table
 		libraries: []library{lib("libvulkan.so.1")}, glibc: glibcORT,
 	},
 	{
-		runtime: "litert", provider: "Edge TPU delegate", kind: device.TPU,
+		runtime: "tflite", provider: "EdgeTPU", adapter: true, kind: device.TPU,
 		libraries: []library{lib("libedgetpu.so.1")}, glibc: glibcLiteRT,
 	},
 	{
-		runtime: "litert", provider: "Teflon delegate", kind: device.NPU, vendors: []string{"Rockchip", "Arm"}, only: "rocket",
+		runtime: "tflite", provider: "Teflon delegate", kind: device.NPU, vendors: []string{"Rockchip", "Arm"}, only: "rocket",
 		libraries: []library{lib("libteflon.so")}, glibc: glibcLiteRT,
 	},
 	{
-		runtime: "litert", provider: "Ethos-U delegate", kind: device.NPU, vendors: []string{"Arm"}, only: "ethosu",
+		runtime: "tflite", provider: "Ethos-U delegate", kind: device.NPU, vendors: []string{"Arm"}, only: "ethosu",
 		libraries: []library{lib("libethosu_delegate.so")}, glibc: glibcLiteRT,
 	},
 	{runtime: "rknn", provider: "RKNPU", kind: device.NPU, vendors: []string{"Rockchip"}, only: "RKNPU", libraries: []library{lib("librknnrt.so")}},

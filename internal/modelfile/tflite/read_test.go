@@ -29,11 +29,11 @@ func TestReadTellsWhatAModelSaysOfItself(t *testing.T) {
 		SchemaVersion: 3, Description: "small[2J", MinRuntimeVersion: "1.5.0",
 		Signature: inference.Signature{
 			Inputs: []inference.Spec{
-				{Name: "n", DType: dtype.FP32, Shape: []int64{4}},
 				{
 					Name: "x", DType: dtype.Uint8, Shape: []int64{-1, 2},
 					Quantization: &inference.Quantization{Scales: []float32{0.5, 0.25}, ZeroPoints: []int64{3, -1}, Axis: 1},
 				},
+				{Name: "n", DType: dtype.FP32, Shape: []int64{4}},
 			},
 			Outputs: []inference.Spec{{Name: "y", DType: dtype.FP32, Shape: []int64{1, 4}}},
 		},
@@ -48,11 +48,11 @@ func TestReadTellsWhatAModelSaysOfItself(t *testing.T) {
 		Metadata: &tflite.Metadata{
 			Name: "small", Description: "A model.", Version: "v1", Author: "nobody", Licence: "none",
 			Inputs: []tflite.TensorMetadata{
+				{Name: "number"},
 				{
 					Name: "picture", Description: "What is seen.", Content: "image", ColourSpace: "RGB",
 					Mean: []float32{127.5}, Std: []float32{127.5},
 				},
-				{Name: "number"},
 			},
 			Outputs: []tflite.TensorMetadata{
 				{Name: "class", Content: "features", Labels: []string{"labels.txt"}, Files: []string{"vocabulary.txt", "labels.txt"}},

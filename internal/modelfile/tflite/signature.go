@@ -3,6 +3,7 @@ package tflite
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"verge/internal/fault"
 	"verge/internal/inference"
@@ -12,8 +13,8 @@ import (
 // signature makes Model.Signature of the served subgraph.
 func (p *parser) signature(g *graph) {
 	inputs, outputs := unnamed(g.inputs), unnamed(g.outputs)
-	if p.served != nil {
-		inputs, outputs = p.served.inputs, p.served.outputs
+	if p.served != nil { // in the order of the graph, as libraries serve them
+		inputs, outputs = asServed(g.inputs, p.served.inputs), asServed(g.outputs, p.served.outputs)
 	}
 	p.m.Signature.Inputs = p.specs(g, inputs, "input")
 	p.m.Signature.Outputs = p.specs(g, outputs, "output")
@@ -27,6 +28,20 @@ func unnamed(tensors []int64) []named {
 		all[i].tensor = t
 	}
 	return all
+}
+
+// asServed returns all in the order in which ends has their tensors; what it has not
+// comes last.
+func asServed(ends []int64, all []named) []named {
+	place := func(n named) int {
+		if i := slices.Index(ends, n.tensor); i >= 0 {
+			return i
+		}
+		return len(ends)
+	}
+	sorted := slices.Clone(all)
+	slices.SortStableFunc(sorted, func(a, b named) int { return place(a) - place(b) })
+	return sorted
 }
 
 // positions replaces the tensors of all by their positions in ends, which has them.
@@ -68,18 +83,9 @@ func (p *parser) specs(g *graph, tensors []named, what string) []inference.Spec 
 			name = fmt.Sprintf("%s_%d", what, i)
 		}
 		p.servable(g, f, name, what)
-		specs = append(specs, p.spec(f, unique(specs, name)))
+		specs = append(specs, p.spec(f, inference.UniqueName(specs, name, what)))
 	}
 	return specs
-}
-
-// unique returns name, with ":1", ":2" and so on where specs have it.
-func unique(specs []inference.Spec, name string) string {
-	free := name
-	for i := 1; inference.Index(specs, free) >= 0; i++ {
-		free = fmt.Sprintf("%s:%d", name, i)
-	}
-	return free
 }
 
 // servable refuses an input or output that no client can give or take.

@@ -140,7 +140,7 @@ func TestDevicesAndProvidersAreRefusedOrFallBackByName(t *testing.T) {
 		}
 		return list
 	}
-	const edge = "device tpu: an Edge TPU needs libedgetpu and the classic TensorFlow Lite library, which this adapter does not drive"
+	const edge = "device tpu: an Edge TPU needs libedgetpu and the classic TensorFlow Lite library (deployment.runtime: tflite)"
 	for name, tc := range map[string]struct {
 		options    inference.Options
 		kind       fault.Kind
@@ -221,7 +221,7 @@ func TestSignatureTellsWhatIntegersStandFor(t *testing.T) {
 	}
 }
 
-func TestASignaturesNamesAreServedInItsOrder(t *testing.T) {
+func TestASignaturesNamesAreServed(t *testing.T) {
 	model := tflitemodel.Model{
 		Graphs: []tflitemodel.Graph{{
 			Tensors: []tflitemodel.Tensor{
@@ -267,7 +267,12 @@ func TestNamesThatTheFileDoesNotTellApartAreMadeUp(t *testing.T) {
 }
 
 func TestAModelThatWasRefusedShapesWorksOn(t *testing.T) {
-	session := load(t, tflitemodel.Join(), inference.Options{OptimizationLevel: 1})
+	refusedAndTaken(t, load(t, tflitemodel.Join(), inference.Options{OptimizationLevel: 1}))
+}
+
+// refusedAndTaken has a session of Join refuse shapes and take others, in turn.
+func refusedAndTaken(t *testing.T, session inference.Session) {
+	t.Helper()
 	memory := arena.New("test", 1<<20, 1<<20)
 	defer memory.Close()
 	slot, err := session.NewSlot(memory)
@@ -281,6 +286,8 @@ func TestAModelThatWasRefusedShapesWorksOn(t *testing.T) {
 			if _, err := inference.Run(t.Context(), session.Signature(), slot, []tensor.Tensor{a(n), b(n + 1)}); fault.KindOf(err) != fault.Invalid {
 				t.Fatalf("Run of %d and %d rows = %v, want it refused", n, n+1, err)
 			}
+			_, err := slot.Run(t.Context())
+			check(t, err, fault.Invalid, "model m@1: the inputs were not laid out", "")
 			if got, err := inference.Run(t.Context(), session.Signature(), slot, []tensor.Tensor{a(n), b(n)}); err != nil || got[0].Shape[0] != int64(n) {
 				t.Fatalf("Run of %d rows = %v, %v; want as many", n, got, err)
 			}
@@ -294,7 +301,7 @@ func TestFilesThatAreNotTheLibraryAreRefused(t *testing.T) {
 		t.Skip("needs the mathematics library of glibc")
 	}
 	_, err = litert.Open(library[0], nil)
-	if err == nil || fault.KindOf(err) != fault.Unsupported || fault.HintOf(err) != "Name the file libLiteRt.so." {
+	if err == nil || fault.KindOf(err) != fault.Unsupported || fault.HintOf(err) != "Name the file libLiteRt.so, or the classic libtensorflowlite_c.so." {
 		t.Errorf("Open = %v, hint %q; want it refused as another library", err, fault.HintOf(err))
 	}
 }

@@ -121,8 +121,8 @@ func bind(library *native.Library) (*api, error) {
 	const op = "litert.open"
 	a := &api{version: versionOf(library.Path()), path: library.Path()}
 	if _, err := library.Symbol(symbols[createEnvironment]); err != nil {
-		return nil, fault.New(fault.Unsupported, op, "not LiteRT: %w", err).On(library.Path()).
-			WithHint("Name the file libLiteRt.so.")
+		return nil, fault.New(fault.Unsupported, op, "not LiteRT: it has no function %s", symbols[createEnvironment]).On(library.Path()).
+			WithHint("Name the file libLiteRt.so, or the classic libtensorflowlite_c.so.")
 	}
 	for i, name := range symbols {
 		address, err := library.Symbol(name)

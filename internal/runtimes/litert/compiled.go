@@ -1,7 +1,6 @@
 package litert
 
 import (
-	"slices"
 	"unsafe"
 
 	"verge/internal/fault"
@@ -9,31 +8,48 @@ import (
 	"verge/internal/native"
 )
 
-// compiled is a LiteRtCompiledModel: a model with memory for one run at a time.
+// compiled is a LiteRtCompiledModel: the runner of LiteRT.
 type compiled struct {
 	api    *api
 	handle uintptr
 	flag   uintptr // text in memory of the C allocator; not empty while runs are to give up
+	place  place
 
-	shapes  [][]int64 // of the inputs, as last set; nil for one that was never set
-	outputs []layout  // of the outputs, as the library last told
-	set     bool      // shapes and outputs belong together
+	shapes  shapes
+	outputs []layout // of the outputs, as the library last told
 
-	ask []uintptr // arguments of the call that reads outputs; the last one is set each time
+	in, out   buffers
+	arguments []uintptr // of the call that runs, which never change: what they point to does
+	ask       []uintptr // of the call that reads outputs; the last one is set each time
 }
 
-// compile makes a compiled model of m.
-func (a *api) compile(env uintptr, m *model, s settings) (*compiled, *failure) {
+// compile implements model.
+func (m *liteModel) compile(p place, threads int) (runner, *failure) {
+	c, f := m.compileWith(m.env.handle, p.settings(threads))
+	if f != nil {
+		return nil, f
+	}
+	c.place = p
+	return c, nil
+}
+
+// compileWith makes a compiled model in an environment.
+func (m *liteModel) compileWith(env uintptr, s settings) (*compiled, *failure) {
+	a, in, out := m.api, len(m.signature.Inputs), len(m.signature.Outputs)
 	options, f := a.newOptions(s)
 	if f != nil {
 		return nil, f
 	}
 	defer a.destroy(destroyOptions, options)
-	c := &compiled{api: a, shapes: make([][]int64, len(m.signature.Inputs)), outputs: make([]layout, len(m.signature.Outputs))}
+	c := &compiled{
+		api: a, shapes: shapes{inputs: make([][]int64, in)}, outputs: make([]layout, out),
+		in: buffers{handles: make([]uintptr, in)}, out: buffers{handles: make([]uintptr, out)},
+	}
 	if f := fail(a.call(createCompiledModel, env, m.handle, options, uintptr(unsafe.Pointer(&c.handle)))); f != nil {
 		return nil, f
 	}
-	c.ask = []uintptr{c.handle, served, uintptr(len(c.outputs)), uintptr(unsafe.Pointer(unsafe.SliceData(c.outputs))), 0}
+	c.arguments = []uintptr{c.handle, served, uintptr(in), first(c.in.handles), uintptr(out), first(c.out.handles)} // not negative
+	c.ask = []uintptr{c.handle, served, uintptr(out), uintptr(unsafe.Pointer(unsafe.SliceData(c.outputs))), 0}      // not negative
 	c.flag = a.text(" ")
 	if c.flag == 0 {
 		c.close()
@@ -47,8 +63,18 @@ func (a *api) compile(env uintptr, m *model, s settings) (*compiled, *failure) {
 	return c, nil
 }
 
-// close frees it.
+// first returns the address of an array that its holder keeps on the heap and alive.
+func first(words []uintptr) uintptr { return uintptr(unsafe.Pointer(unsafe.SliceData(words))) }
+
+// forget implements runner.
+func (c *compiled) forget() {
+	c.in.free(c.api)
+	c.out.free(c.api)
+}
+
+// close implements runner.
 func (c *compiled) close() {
+	c.forget()
 	c.api.destroy(destroyCompiledModel, c.handle)
 	if c.flag != 0 {
 		native.Call(c.api.free, c.flag)
@@ -56,8 +82,10 @@ func (c *compiled) close() {
 	c.handle, c.flag = 0, 0
 }
 
-// giveUp tells a run in progress, and those that follow, to end before the next
-// operator, or takes that back. It may be called while a run goes on.
+// interruptible implements runner.
+func (c *compiled) interruptible() bool { return true }
+
+// giveUp implements runner. A run ends before its next operator.
 func (c *compiled) giveUp(now bool) {
 	text := native.View(c.flag, 1)
 	text[0] = 0
@@ -66,14 +94,21 @@ func (c *compiled) giveUp(now bool) {
 	}
 }
 
-// complete says whether an operator is missing. The library compiles a model without
-// it and complains when it first makes room for the values. Other complaints depend
-// on the shapes, of which nobody has asked yet.
+// complete implements runner. The library compiles a model without the operator and
+// complains when it first makes room for the values.
 func (c *compiled) complete() *failure {
 	if f := c.layouts(true); f != nil && f.loadKind() == fault.Unsupported {
 		return f
 	}
 	return nil
+}
+
+// providers implements runner: the accelerator, and the CPU for what it left.
+func (c *compiled) providers() []string {
+	if c.place.accelerator && !c.accelerated() {
+		return []string{c.place.name, providerXNNPACK}
+	}
+	return []string{c.place.name}
 }
 
 // accelerated reports whether the whole graph runs on an accelerator.
@@ -82,48 +117,25 @@ func (c *compiled) accelerated() bool {
 	return c.api.call(isFullyAccelerated, c.handle, uintptr(unsafe.Pointer(&all))) == statusOK && byte(all) != 0
 }
 
-// shape sets the shapes of the inputs, of which those of fixed shape are not looked
-// at, and learns the shapes of the outputs. A failure leaves the shapes that it had
-// before; broken says that even those are gone, and with them the object's use.
-func (c *compiled) shape(specs []inference.Spec, in []inference.Input) (f *failure, broken bool) {
-	before := slices.Clone(c.shapes)
-	if f = c.reshape(specs, func(i int) []int64 { return in[i].Shape }); f == nil {
-		c.set = true
-		return nil, false
-	}
-	had := c.set
-	c.set = false
-	if !had {
-		return f, true
-	}
-	if c.reshape(specs, func(i int) []int64 { return before[i] }) != nil {
-		return f, true
-	}
-	c.set = true
-	return f, false
+// reshape implements runner. It learns the shapes of the outputs.
+func (c *compiled) reshape(specs []inference.Spec, in []inference.Input) (f *failure, broken bool) {
+	c.out.free(c.api)
+	return c.shapes.change(c, specs, in)
 }
 
-// reshape sets those shapes that differ.
-func (c *compiled) reshape(specs []inference.Spec, want func(i int) []int64) *failure {
-	for i, spec := range specs {
-		shape := want(i)
-		if c.set && slices.Equal(c.shapes[i], shape) {
-			continue
-		}
-		if !spec.Fixed() {
-			var dimensions [maxRank]int32
-			for k, n := range shape {
-				dimensions[k] = int32(n) //nolint:gosec // checked by checkDimensions
-			}
-			s := c.api.call(resizeInput, c.handle, served, uintptr(i), uintptr(unsafe.Pointer(&dimensions[0])), uintptr(len(shape)))
-			if s != statusOK {
-				return c.api.explain(c.handle, s)
-			}
-		}
-		c.shapes[i] = append(c.shapes[i][:0:0], shape...)
-	}
-	return c.layouts(true)
+// resize implements shaper.
+func (c *compiled) resize(input int, shape []int64) *failure {
+	var room [maxRank]int32
+	dimensions := appendDimensions(room[:0], shape)
+	s := c.api.call(resizeInput, c.handle, served, uintptr(input), uintptr(unsafe.Pointer(&room[0])), uintptr(len(dimensions))) // not negative
+	return c.api.explain(c.handle, s)
 }
+
+// allocate implements shaper.
+func (c *compiled) allocate() *failure { return c.layouts(true) }
+
+// feed implements runner.
+func (c *compiled) feed(in *region) *failure { return c.in.over(c.api, in) }
 
 // layouts reads the shapes of the outputs: after making room for every value, or as
 // the last run has left them.
@@ -142,29 +154,10 @@ func (c *compiled) layouts(allocate bool) *failure {
 	return nil
 }
 
-// run runs the model once, with the buffers of all inputs and outputs.
-func (c *compiled) run(arguments []uintptr) *failure {
-	if s := c.api.call(runCompiledModel, arguments...); s != statusOK {
+// invoke implements runner.
+func (c *compiled) invoke() *failure {
+	if s := c.api.call(runCompiledModel, c.arguments...); s != statusOK {
 		return c.api.explain(c.handle, s)
-	}
-	return nil
-}
-
-// checkDimensions refuses shapes that the library cannot take: it counts in 32 bits,
-// and takes no tensor without elements.
-func checkDimensions(specs []inference.Spec, in []inference.Input) *fault.Error {
-	const most = 1<<31 - 1
-	for i, t := range in {
-		for _, n := range t.Shape {
-			switch {
-			case n == 0:
-				return fault.New(fault.Invalid, "litert.inputs", "input %q has shape %s without elements, which LiteRT does not take",
-					specs[i].Name, inference.FormatShape(t.Shape)).WithHint("Leave the request out, or run the model in another runtime (deployment.runtime).")
-			case n > most:
-				return fault.New(fault.TooLarge, "litert.inputs", "input %q has shape %s, LiteRT takes dimensions up to %d",
-					specs[i].Name, inference.FormatShape(t.Shape), most)
-			}
-		}
 	}
 	return nil
 }

@@ -73,8 +73,9 @@ func (l *layout) equal(shape []int64) bool {
 }
 
 // elements maps LiteRtElementType to element types. What is Invalid here is a type
-// that no request can carry. Strings are refused too: the library compiles models
-// of strings, but takes no buffer of them.
+// that no request can carry. Strings are refused too: LiteRT compiles models of
+// strings, but takes no buffer of them. The classic library has the same numbers,
+// TfLiteType, up to its own highest.
 var elements = [...]tensor.DType{ //nolint:gochecknoglobals // a constant table
 	1: tensor.FP32, 2: tensor.Int32, 3: tensor.Uint8, 4: tensor.Int64, 6: tensor.Bool, 7: tensor.Int16, 9: tensor.Int8,
 	10: tensor.FP16, 11: tensor.FP64, 13: tensor.Uint64, 16: tensor.Uint32, 17: tensor.Uint16, 19: tensor.BF16,
@@ -86,8 +87,8 @@ var elementNames = map[int32]string{ //nolint:gochecknoglobals // a constant tab
 }
 
 // dtypeOf returns the element type with the library's number. The error names one
-// that no request can carry.
-func dtypeOf(number int32) (tensor.DType, error) {
+// that no request to the library can carry.
+func dtypeOf(library string, number int32) (tensor.DType, error) {
 	if number >= 0 && int(number) < len(elements) && elements[number] != tensor.Invalid {
 		return elements[number], nil
 	}
@@ -95,7 +96,7 @@ func dtypeOf(number int32) (tensor.DType, error) {
 	if !ok {
 		name = fmt.Sprintf("number %d", number)
 	}
-	return tensor.Invalid, fmt.Errorf("element type %s, which LiteRT's interface cannot carry", name)
+	return tensor.Invalid, fmt.Errorf("element type %s, which %s's interface cannot carry", name, library)
 }
 
 // elementOf is the inverse of dtypeOf; 0 for no type.

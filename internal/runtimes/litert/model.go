@@ -14,27 +14,41 @@ import (
 // one that the library makes up from its main graph, with the names of its tensors.
 const served = 0
 
-// model is a LiteRtModel: a file that the library has read, not yet compiled.
-type model struct {
+// liteModel is a LiteRtModel: a file that the library has read, not yet compiled.
+type liteModel struct {
+	api       *api
+	env       *environment
+	data      []byte // the file, which the library reads as long as the model is there
 	handle    uintptr
 	signature inference.Signature
 	metadata  map[string]string
 }
 
 // newModel reads a file, whose bytes have to stay while the model does.
-func (a *api) newModel(env uintptr, data []byte) (*model, *fault.Error) {
+func (a *api) newModel(env *environment, data []byte) (*liteModel, *fault.Error) {
 	const op = "litert.load"
-	m := &model{}
-	s := a.call(createModelFromBuffer, env, uintptr(unsafe.Pointer(unsafe.SliceData(data))), uintptr(len(data)), uintptr(unsafe.Pointer(&m.handle)))
+	m := &liteModel{api: a, env: env, data: data}
+	s := a.call(createModelFromBuffer, env.handle, uintptr(unsafe.Pointer(unsafe.SliceData(data))), uintptr(len(data)), uintptr(unsafe.Pointer(&m.handle)))
 	if f := fail(s); f != nil {
 		return nil, f.fault(f.loadKind(), op)
 	}
-	if err := a.describe(m); err != nil {
-		a.destroy(destroyModel, m.handle)
+	if err := m.read(); err != nil {
+		m.close()
 		return nil, err
 	}
 	m.metadata = a.metadata(m.handle)
 	return m, nil
+}
+
+// describe implements model.
+func (m *liteModel) describe() (inference.Signature, map[string]string) {
+	return m.signature, m.metadata
+}
+
+// close implements model.
+func (m *liteModel) close() {
+	m.api.destroy(destroyModel, m.handle)
+	m.handle, m.data = 0, nil
 }
 
 // side is one side of a signature: its inputs or its outputs.
@@ -48,9 +62,10 @@ var (
 	outputSide = side{"output", getNumSignatureOutputs, getSignatureOutputName, getSignatureOutputTensor} //nolint:gochecknoglobals // a constant
 )
 
-// describe reads the signature.
-func (a *api) describe(m *model) *fault.Error {
+// read reads the signature.
+func (m *liteModel) read() *fault.Error {
 	const op = "litert.load"
+	a := m.api
 	count, s := a.get(getNumSignatures, m.handle)
 	if s != statusOK || count == 0 {
 		return fault.New(fault.Corrupt, op, "the file has no graph that could be served")
@@ -112,7 +127,7 @@ func (a *api) spec(handle uintptr) (spec inference.Spec, err error) {
 	if s := a.call(getRankedType, handle, uintptr(unsafe.Pointer(&t))); s != statusOK {
 		return spec, fail(s)
 	}
-	if spec.DType, err = dtypeOf(t.element); err != nil {
+	if spec.DType, err = dtypeOf("LiteRT", t.element); err != nil {
 		return spec, fmt.Errorf("has %w", err)
 	}
 	spec.Shape = t.layout.appendShape(make([]int64, 0, maxRank))

@@ -8,21 +8,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// reason finds out why a model did not compile. The library writes that to the
-// standard error only, since the object that would keep its texts does not come to
-// be: so the model is compiled once more, while what is written there is read and
-// passed on. f is returned where nothing was said.
-func (a *api) reason(m *model, s settings, f *failure) *failure {
+// reason implements model. The library writes why to the standard error only, since
+// the object that would keep its texts does not come to be: so the model is compiled
+// once more, while what is written there is read and passed on. f is returned where
+// nothing was said.
+func (m *liteModel) reason(p place, threads int, f *failure) *failure {
 	if f.text != "" {
 		return f
 	}
+	a, s := m.api, p.settings(threads)
 	s.reports = reportToStderr
 	said, ok := listen(func() {
 		env, failed := a.newEnvironment(severityWarning, a.beside())
 		if failed != nil {
 			return
 		}
-		if c, said := a.compile(env, m, s); said == nil {
+		if c, said := m.compileWith(env, s); said == nil {
 			c.close()
 		}
 		a.destroy(destroyEnvironment, env)

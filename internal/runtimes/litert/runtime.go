@@ -3,6 +3,7 @@ package litert
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 
@@ -11,29 +12,46 @@ import (
 	"verge/internal/native"
 )
 
-// Name is the name of this runtime.
-const Name = "litert"
+// Names of the two runtimes.
+const (
+	Name        = "litert"
+	ClassicName = "tflite" // over the classic TensorFlow Lite library
+)
+
+// library is an open library, by one of its two interfaces.
+type library interface {
+	// name is what people call it; empty, whether it takes tensors without elements.
+	name() (text string, empty bool)
+	offer() offer
+	// read reads a file, whose bytes have to stay while the model does.
+	read(data []byte) (model, *fault.Error)
+}
 
 // liteRuntime is the open library.
 type liteRuntime struct {
-	api  *api
-	env  *environment
-	info inference.RuntimeInfo
+	library library
+	info    inference.RuntimeInfo
 }
 
-// Open opens the library at path. Opening it again gives an equal runtime: the
-// library is in a process once, and stays. The library has no way to hand its
-// messages to a program: what it says outside of a failed call goes to the standard
-// error, where a worker's node reads it. log is not used.
+// Open opens the library at path, and finds out by its functions which of the two it
+// is; RuntimeInfo.Name says so. Opening it again gives an equal runtime: the library
+// is in a process once, and stays. The library has no way to hand its messages to a
+// program: what it says outside of a failed call goes to the standard error, where a
+// worker's node reads it. log is not used.
 //
-// It fails as native.Open does, and with fault.Unsupported when the library is not
-// LiteRT or lacks a function.
+// It fails as native.Open does, and with fault.Unsupported when the library is
+// neither or lacks a function.
 func Open(path string, _ *slog.Logger) (inference.Runtime, error) {
-	library, err := native.Open(path)
+	opened, err := native.Open(path)
 	if err != nil {
 		return nil, err
 	}
-	a, err := bind(library)
+	if _, err = opened.Symbol(classicSymbols[interpreterCreate]); err == nil {
+		if _, err = opened.Symbol(symbols[createEnvironment]); err != nil {
+			return openClassic(opened, edgeTPULibraries(opened.Path()))
+		}
+	}
+	a, err := bind(opened)
 	if err != nil {
 		return nil, err
 	}
@@ -41,8 +59,9 @@ func Open(path string, _ *slog.Logger) (inference.Runtime, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &liteRuntime{api: a, env: env, info: inference.RuntimeInfo{
-		Name: Name, Version: a.version, Library: library.Path(), Providers: providerNames(env),
+	l := &liteLibrary{api: a, env: env}
+	return &liteRuntime{library: l, info: inference.RuntimeInfo{
+		Name: Name, Version: a.version, Library: opened.Path(), Providers: l.offer().names(),
 	}}, nil
 }
 
@@ -74,49 +93,79 @@ func (r *liteRuntime) Load(ctx context.Context, m inference.Model, o inference.O
 
 // load reads a model and compiles it, at the first place that takes it.
 func (r *liteRuntime) load(ctx context.Context, m inference.Model, o inference.Options) (*session, *fault.Error) {
-	const op = "litert.load"
-	places, requested, fallbacks, err := r.env.places(r.info.Version, o)
+	where, err := r.library.offer().choose(o)
 	if err != nil {
 		return nil, err
 	}
-	read, err := r.api.newModel(r.env.handle, m.Data)
+	read, err := r.library.read(m.Data)
 	if err != nil {
 		return nil, err
 	}
 	s := &session{
-		api: r.api, env: r.env, subject: "model " + m.Name, signature: read.signature, model: read, slots: map[*slot]struct{}{},
+		subject: "model " + m.Name, model: read, slots: map[*slot]struct{}{},
 		info: inference.SessionInfo{
-			Runtime: Name, RuntimeVersion: r.api.version, Threads: max(o.Threads, 1), Parallel: max(o.Parallel, 1),
-			ProvidersRequested: requested, Metadata: read.metadata, ModelBytes: int64(len(m.Data)),
+			Runtime: r.info.Name, RuntimeVersion: r.info.Version, Threads: max(o.Threads, 1), Parallel: max(o.Parallel, 1),
+			ProvidersRequested: where.requested, Fallbacks: where.fallbacks, ModelBytes: int64(len(m.Data)),
 		},
 	}
-	for i, p := range places {
-		s.settings = settings{accelerators: p.mask, kernels: p.kernels, threads: s.info.Threads, reports: reportToBuffer}
-		c, f := s.compile()
-		if f == nil {
-			f = c.complete()
-		}
-		if f == nil {
-			s.spare = append(s.spare, c)
-			s.info.Device, s.info.Providers, s.info.Fallbacks = p.device, p.providers(c), fallbacks
-			break
-		}
-		if c != nil {
-			c.close()
-		} else {
-			f = r.api.reason(read, s.settings, f)
-		}
-		if i == len(places)-1 {
-			s.Close() //nolint:errcheck,gosec // the first error counts
-			return nil, f.fault(f.loadKind(), op)
-		}
-		fallbacks = append(fallbacks, p.name+": "+f.Error()+"; "+places[i+1].name+" is used")
+	s.library, s.empty = r.library.name()
+	s.signature, s.info.Metadata = read.describe()
+	if err := s.settle(where.try); err != nil {
+		s.Close() //nolint:errcheck,gosec // the first error counts
+		return nil, err
 	}
 	if ctx.Err() != nil {
 		s.Close() //nolint:errcheck,gosec // the first error counts
-		return nil, ended(ctx, op)
+		return nil, ended(ctx, "litert.load")
 	}
 	return s, nil
+}
+
+// settle compiles the model at the first of the places that takes it.
+func (s *session) settle(places []place) *fault.Error {
+	for i, p := range places {
+		r, f := s.try(p)
+		if f == nil {
+			s.spare = append(s.spare, r)
+			s.place, s.info.Device, s.info.Providers = p, p.device, r.providers()
+			if p.single && s.info.Parallel > 1 {
+				s.info.Fallbacks = append(s.info.Fallbacks, fmt.Sprintf("%d parallel runs: %s takes one at a time; 1 is used", s.info.Parallel, p.name))
+				s.info.Parallel = 1
+			}
+			return nil
+		}
+		if i == len(places)-1 {
+			return s.refusal(f)
+		}
+		s.info.Fallbacks = append(s.info.Fallbacks, p.name+": "+f.Error()+"; "+places[i+1].name+" is used")
+	}
+	return fault.New(fault.Internal, "litert.load", "no place to run the model was tried")
+}
+
+// try compiles the model at a place.
+func (s *session) try(p place) (runner, *failure) {
+	r, f := s.model.compile(p, s.info.Threads)
+	if f != nil {
+		return nil, s.model.reason(p, s.info.Threads, f)
+	}
+	if f = r.complete(); f != nil {
+		r.close()
+		return nil, f
+	}
+	return r, nil
+}
+
+// refusal is the error of a model that no place took.
+func (s *session) refusal(f *failure) *fault.Error {
+	err := f.fault(f.loadKind(), "litert.load")
+	switch {
+	case !contains(f.text, edgeTPUOperator):
+	case slices.Contains(s.info.ProvidersRequested, providerEdgeTPU) && len(s.info.Fallbacks) > 0:
+		err = err.WithHint("The model was compiled for an Edge TPU and runs nowhere else; %s.", s.info.Fallbacks[0])
+	default:
+		err = err.WithHint("Set deployment.device_type to tpu: the model was compiled for an Edge TPU, which needs the runtime tflite and libedgetpu.")
+	}
+	return err
 }
 
 // ended says that ctx has ended.

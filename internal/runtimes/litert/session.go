@@ -13,21 +13,21 @@ import (
 
 // session is a model that has compiled once at least.
 type session struct {
-	api     *api
-	env     *environment
 	subject string // for messages
+	library string // for messages: "LiteRT"
+	empty   bool   // the library takes tensors without elements
 
 	signature inference.Signature
 	info      inference.SessionInfo
-	settings  settings
+	place     place // where it runs
 
 	closed atomic.Bool
 	use    sync.RWMutex // held for reading while a native object of the session is in use
-	model  *model       // guarded by use
+	model  model        // guarded by use
 
 	mu    sync.Mutex // guards what follows; taken after use
 	slots map[*slot]struct{}
-	spare []*compiled // that no slot has
+	spare []runner // that no slot has
 }
 
 // Signature implements inference.Session.
@@ -56,10 +56,8 @@ func (s *session) begin(op string) error {
 	return fault.New(fault.Unavailable, op, "the session is closed").On(s.subject)
 }
 
-// compile makes one more compiled model.
-func (s *session) compile() (*compiled, *failure) {
-	return s.api.compile(s.env.handle, s.model, s.settings)
-}
+// compile makes one more runner.
+func (s *session) compile() (runner, *failure) { return s.model.compile(s.place, s.info.Threads) }
 
 // NewSlot implements inference.Session.
 func (s *session) NewSlot(arena inference.Arena) (inference.Slot, error) {
@@ -68,44 +66,44 @@ func (s *session) NewSlot(arena inference.Arena) (inference.Slot, error) {
 		return nil, err
 	}
 	defer s.use.RUnlock()
-	c := s.take()
-	if c == nil {
+	r := s.take()
+	if r == nil {
 		var f *failure
-		if c, f = s.compile(); f != nil {
+		if r, f = s.compile(); f != nil {
 			return nil, f.fault(fault.Exhausted, op).On(s.subject)
 		}
 	}
-	n := newSlot(s, arena, c)
+	n := newSlot(s, arena, r)
 	s.mu.Lock()
 	s.slots[n] = struct{}{}
 	s.mu.Unlock()
 	return n, nil
 }
 
-// take returns a compiled model that no slot has, or nil.
-func (s *session) take() *compiled {
+// take returns a runner that no slot has, or nil.
+func (s *session) take() runner {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	last := len(s.spare) - 1
 	if last < 0 {
 		return nil
 	}
-	c := s.spare[last]
+	r := s.spare[last]
 	s.spare = s.spare[:last]
-	return c
+	return r
 }
 
-// giveBack keeps a compiled model for the next slot, where there are not as many
-// already as run at a time.
-func (s *session) giveBack(c *compiled) {
+// giveBack keeps a runner for the next slot, where there are not as many already as
+// run at a time.
+func (s *session) giveBack(r runner) {
 	s.mu.Lock()
 	keep := len(s.spare) < s.info.Parallel
 	if keep {
-		s.spare = append(s.spare, c)
+		s.spare = append(s.spare, r)
 	}
 	s.mu.Unlock()
 	if !keep {
-		c.close()
+		r.close()
 	}
 }
 
@@ -133,12 +131,11 @@ func (s *session) Close() error {
 		n.free().close()
 	}
 	clear(s.slots)
-	for _, c := range s.spare {
-		c.close()
+	for _, r := range s.spare {
+		r.close()
 	}
 	s.spare = nil
-	s.api.destroy(destroyModel, s.model.handle)
-	s.model = nil
+	s.model.close()
 	native.TrimHeap() // the weights are back with the system, not only with malloc
 	return nil
 }

@@ -18,6 +18,7 @@ const (
 	statusOK              status = 0
 	statusInvalidArgument status = 1
 	statusAllocation      status = 2
+	statusRuntime         status = 3
 	statusUnsupported     status = 5
 	statusBadFile         status = 501
 	statusNoLibrary       status = 502
@@ -27,7 +28,7 @@ const (
 // String returns what the headers call the status.
 func (s status) String() string {
 	names := map[status]string{
-		statusInvalidArgument: "invalid argument", statusAllocation: "memory allocation failure", 3: "runtime failure", 4: "missing input",
+		statusInvalidArgument: "invalid argument", statusAllocation: "memory allocation failure", statusRuntime: "runtime failure", 4: "missing input",
 		statusUnsupported: "unsupported", 6: "not found", 7: "time-out", 8: "wrong version", 9: "unknown", 10: "already there",
 		100: "canceled", 500: "file", statusBadFile: "invalid flatbuffer", statusNoLibrary: "a library did not load", 503: "serialization",
 		statusNotCompiled: "compilation",

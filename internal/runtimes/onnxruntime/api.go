@@ -26,7 +26,7 @@ func bind(library *native.Library) (*api, error) {
 	const op = "onnxruntime.open"
 	getBase, err := library.Symbol("OrtGetApiBase")
 	if err != nil {
-		return nil, fault.New(fault.Unsupported, op, "not ONNX Runtime: %w", err).On(library.Path()).
+		return nil, fault.New(fault.Unsupported, op, "not ONNX Runtime: it has no function OrtGetApiBase").On(library.Path()).
 			WithHint("Name the file libonnxruntime.so.")
 	}
 	base := native.Words(native.Call(getBase), 2) // {GetApi, GetVersionString}

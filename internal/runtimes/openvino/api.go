@@ -137,7 +137,7 @@ func bind(library *native.Library) (*api, error) {
 		case err == nil:
 			a.functions[s] = address
 		case symbol(s) == getVersion:
-			return nil, fault.New(fault.Unsupported, op, "not OpenVINO: %w", err).On(library.Path()).
+			return nil, fault.New(fault.Unsupported, op, "not OpenVINO: it has no function %s", name).On(library.Path()).
 				WithHint("Name the file libopenvino_c.so.")
 		case symbol(s) < firstOptional:
 			lacking = append(lacking, name)

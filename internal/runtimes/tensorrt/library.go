@@ -27,7 +27,7 @@ func bind(open *native.Library) (*library, error) {
 	const op = "tensorrt.open"
 	getVersion, err := open.Symbol("getInferLibVersion")
 	if err != nil {
-		return nil, fault.New(fault.Unsupported, op, "not TensorRT: %w", err).On(open.Path()).
+		return nil, fault.New(fault.Unsupported, op, "not TensorRT: it has no function getInferLibVersion").On(open.Path()).
 			WithHint("Name the file libnvinfer.so.10, libnvinfer_lean.so.10, or the like of version 11.")
 	}
 	number := int(int32(native.Call(getVersion))) //nolint:gosec // the function returns an int32_t

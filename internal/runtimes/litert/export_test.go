@@ -1,0 +1,35 @@
+package litert
+
+import (
+	"verge/internal/inference"
+	"verge/internal/native"
+)
+
+// OpenWithEdgeTPU opens the classic library, which finds libedgetpu at a path.
+func OpenWithEdgeTPU(path, edgeTPU string) (inference.Runtime, error) {
+	library, err := native.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	return openClassic(library, []string{edgeTPU})
+}
+
+// Names are those of the inputs, then of the outputs.
+func Names(data []byte) []string {
+	in, out := namesOf(data)
+	return append(in, out...)
+}
+
+// ToStringBuffer brings strings in binary form into the library's form.
+func ToStringBuffer(data []byte, n int) ([]byte, error) { return appendStringBuffer(nil, data, n) }
+
+// FromStringBuffer is its inverse.
+func FromStringBuffer(buffer []byte, n int) ([]byte, error) {
+	size, err := stringBufferSize(buffer, n)
+	if err != nil {
+		return nil, err
+	}
+	data := make([]byte, size)
+	copyStringBuffer(data, buffer)
+	return data, nil
+}

@@ -1,0 +1,114 @@
+package litert
+
+import (
+	"context"
+
+	"verge/internal/fault"
+	"verge/internal/tensor"
+)
+
+// run implements runner. Outputs whose size follows from values may not fit where
+// they are to go; then the run is made again with enough.
+func (c *compiled) run(ctx context.Context, n *slot) error {
+	const op = "litert.run"
+	if !c.out.made {
+		if err := c.prepare(n); err != nil {
+			return err
+		}
+	}
+	const attempts = 4 // after each, one more output may have told its shape
+	for range attempts {
+		f := n.call(ctx)
+		switch {
+		case f == nil:
+			return c.answer(n)
+		case f.canceled() && ctx.Err() != nil:
+			return ended(ctx, op).On(n.session.subject)
+		case !f.tooSmall():
+			return refuse(f).On(n.session.subject)
+		}
+		if err := c.grow(n); err != nil {
+			return err
+		}
+	}
+	return fault.New(fault.Internal, op, "the shapes of the outputs changed %d times in one run", attempts).On(n.session.subject)
+}
+
+// refuse says why a run failed.
+func refuse(f *failure) *fault.Error {
+	if f.ownShape() {
+		return fault.New(fault.Unsupported, "litert.run", "an output takes its shape from values, right where an operator makes it, which LiteRT's interface cannot give").
+			WithHint("Run the model in another runtime (deployment.runtime: openvino).")
+	}
+	return f.fault(f.runKind(), "litert.run")
+}
+
+// expect sets the shapes and sizes of the outputs to those that the library told.
+func (c *compiled) expect(n *slot) error {
+	for i := range n.out.tensors {
+		t := &n.out.tensors[i]
+		t.Shape = c.outputs[i].appendShape(t.Shape[:0])
+		size, err := tensor.ByteSize(t.DType, t.Shape)
+		if err != nil {
+			return fault.New(fault.Internal, "litert.run", "output %q: %w", t.Name, err).On(n.session.subject)
+		}
+		n.out.sizes[i] = size
+	}
+	return nil
+}
+
+// prepare makes the buffers of the outputs, in the arena.
+func (c *compiled) prepare(n *slot) error {
+	if err := c.expect(n); err != nil {
+		return err
+	}
+	if err := n.place(); err != nil {
+		return err
+	}
+	if f := c.out.over(c.api, &n.out); f != nil {
+		return f.fault(fault.Exhausted, "litert.run").On(n.session.subject)
+	}
+	return nil
+}
+
+// grow learns the shapes of outputs that did not fit where they were to go, and
+// makes room for them.
+func (c *compiled) grow(n *slot) error {
+	c.out.free(c.api)
+	if f := c.layouts(false); f != nil {
+		return f.fault(fault.Internal, "litert.run").On(n.session.subject)
+	}
+	if err := c.prepare(n); err != nil {
+		n.laid = false // the library would ask the next run for as much, until it is compiled anew
+		if renewErr := n.renew(); renewErr != nil {
+			return renewErr
+		}
+		return err
+	}
+	return nil
+}
+
+// answer shows the outputs of a run in the shapes that they came out in.
+func (c *compiled) answer(n *slot) error {
+	const op = "litert.run"
+	if f := c.layouts(false); f != nil {
+		return f.fault(fault.Internal, op).On(n.session.subject)
+	}
+	for i := range n.out.tensors {
+		if c.outputs[i].equal(n.out.tensors[i].Shape) {
+			continue
+		}
+		if err := c.expect(n); err != nil {
+			return err
+		}
+		for k := range n.out.tensors {
+			if n.out.sizes[k] > n.out.room[k] {
+				return fault.New(fault.Internal, op, "output %q has %d bytes, its place has %d", n.out.tensors[k].Name, n.out.sizes[k], n.out.room[k]).
+					On(n.session.subject)
+			}
+			n.out.show(k)
+		}
+		break
+	}
+	return nil
+}
