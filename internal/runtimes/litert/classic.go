@@ -1,6 +1,7 @@
 package litert
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"slices"
@@ -68,6 +69,9 @@ func (c *classic) read(data []byte) (model, *fault.Error) {
 	}
 	return m, nil
 }
+
+// prepare implements model. This library keeps nothing.
+func (m *classicModel) prepare(context.Context, place, inference.Model, inference.Options) {}
 
 // readSignature asks an interpreter, since the model itself does not tell.
 func (m *classicModel) readSignature() *fault.Error {

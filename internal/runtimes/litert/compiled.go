@@ -25,7 +25,13 @@ type compiled struct {
 
 // compile implements model.
 func (m *liteModel) compile(p place, threads int) (runner, *failure) {
-	c, f := m.compileWith(m.env.handle, p.settings(threads))
+	s := p.settings(threads)
+	s.cache = m.weights(p)
+	c, f := m.compileWith(m.env.handle, s)
+	if f != nil && s.cache != "" {
+		s.cache = ""
+		c, f = m.compileWith(m.env.handle, s)
+	}
 	if f != nil {
 		return nil, f
 	}

@@ -22,6 +22,7 @@ type liteModel struct {
 	handle    uintptr
 	signature inference.Signature
 	metadata  map[string]string
+	packed    string // file with the weights as XNNPACK reads them; "" for none
 }
 
 // newModel reads a file, whose bytes have to stay while the model does.

@@ -13,6 +13,9 @@ import (
 type model interface {
 	// describe returns what the file says of itself. It never changes.
 	describe() (inference.Signature, map[string]string)
+	// prepare makes that what is compiled for a place, of the file that the model was
+	// read from, is compiled faster, where Options.Cache allows it.
+	prepare(ctx context.Context, p place, source inference.Model, o inference.Options)
 	// compile makes a runner that uses that many threads.
 	compile(p place, threads int) (runner, *failure)
 	// reason returns why compile failed with f, as far as the library tells more.

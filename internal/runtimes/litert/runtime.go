@@ -110,6 +110,7 @@ func (r *liteRuntime) load(ctx context.Context, m inference.Model, o inference.O
 	}
 	s.library, s.empty = r.library.name()
 	s.signature, s.info.Metadata = read.describe()
+	read.prepare(ctx, where.try[0], m, o)
 	if err := s.settle(where.try); err != nil {
 		s.Close() //nolint:errcheck,gosec // the first error counts
 		return nil, err

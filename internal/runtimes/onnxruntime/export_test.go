@@ -60,8 +60,3 @@ func DropSignalStack() {
 	const disable = 2 // SS_DISABLE
 	swapSignalStack(&signalStack{flags: disable})
 }
-
-// PreparedKey is where in a cache a prepared model lies.
-func PreparedKey(data []byte, version string) string {
-	return preparedKey(inference.Model{Data: data}, version)
-}

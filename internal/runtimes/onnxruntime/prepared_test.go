@@ -15,7 +15,6 @@ import (
 
 	"verge/internal/inference"
 	"verge/internal/inference/inferencetest/onnxmodel"
-	"verge/internal/runtimes/onnxruntime"
 	"verge/internal/tensor"
 )
 
@@ -120,7 +119,7 @@ func TestAPreparedModelIsUsedAndMadeAgainWhereItIsBroken(t *testing.T) {
 	var out bytes.Buffer
 	o.Log = slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	askLayers(t, load(t, layers(), o))
-	if want := `level=DEBUG msg="prepared model is not used" runtime=onnxruntime step=load err=`; !strings.Contains(out.String(), want) {
+	if want := `step=check err="model.onnx has check sum `; !strings.Contains(out.String(), want) {
 		t.Errorf("the log has no %q, it holds\n%s", want, out.String())
 	}
 	askLayers(t, load(t, layers(), o))
@@ -161,25 +160,6 @@ func TestOneOfThoseThatPrepareAModelAtTheSameTimeLeavesIt(t *testing.T) {
 	group.Wait()
 	if diff := cmp.Diff([]string{"model.onnx", "sums.json", "weights.bin"}, prepared(t, cache)); diff != "" {
 		t.Errorf("cache differs (-want +got):\n%s", diff)
-	}
-}
-
-func TestPreparedModelsAreKeptApartByModelLibraryAndProcessor(t *testing.T) {
-	key := onnxruntime.PreparedKey([]byte("a"), "1.30.0")
-	const digest = "ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb" // of "a"
-	if prefix := digest + "/onnxruntime-1.30.0-"; !strings.HasPrefix(key, prefix) || len(key) != len(prefix)+16 {
-		t.Errorf("key = %q, want %s and 16 digits", key, prefix)
-	}
-	for name, other := range map[string]string{
-		"model":   onnxruntime.PreparedKey([]byte("b"), "1.30.0"),
-		"library": onnxruntime.PreparedKey([]byte("a"), "1.31.0"),
-	} {
-		if other == key {
-			t.Errorf("another %s has the same key", name)
-		}
-	}
-	if again := onnxruntime.PreparedKey([]byte("a"), "1.30.0"); again != key {
-		t.Errorf("the same has the keys %q and %q", key, again)
 	}
 }
 
