@@ -28,6 +28,8 @@ var tested = map[string][2]string{
 		"CI: contract suite alone and in workers, deployments",
 		"CI: contract suite and a deployment under emulation; no board",
 	},
+	"tflite tflite cpu": {"CI: contract suite alone and in workers, deployments", "not run"},
+	"tflite tflite tpu": {"CI: contract of delegates and of libedgetpu on stand-ins; no Edge TPU", "not run"},
 	"tensorrt tensorrt gpu": {
 		"CI: contract suite and refusals on stand-ins for the library and the driver; no GPU",
 		"the same once under emulation; no GPU",

@@ -67,13 +67,15 @@ func (r *Runtimes) Find(name string) (Found, error) {
 func (r *Runtimes) List() []Found {
 	var all []Found
 	for _, p := range r.lock.Runtimes {
-		found, _ := r.search(p)
-		all = append(all, found...)
+		if p.Runtime == "" {
+			found, _ := r.search(p)
+			all = append(all, found...)
+		}
 	}
 	return all
 }
 
-// search finds a runtime's libraries, and says where it looked.
+// search finds a runtime's libraries, of every build, and says where it looked.
 func (r *Runtimes) search(p pin) (all []Found, looked []string) {
 	var seen []os.FileInfo
 	add := func(source string, libraries []Found) {
@@ -87,9 +89,12 @@ func (r *Runtimes) search(p pin) (all []Found, looked []string) {
 			all = append(all, found)
 		}
 	}
+	builds := r.lock.builds(p)
 	if r.config.Dir != "" {
 		looked = append(looked, r.config.Dir)
-		add(Configured, installedIn(p, r.config.Dir))
+		for _, build := range builds {
+			add(Configured, installedIn(build, r.config.Dir))
+		}
 		add(Configured, librariesIn(p, r.config.Dir)) // a folder of somebody else's that holds the library itself
 	}
 	for _, dir := range r.config.Defaults {
@@ -97,7 +102,9 @@ func (r *Runtimes) search(p pin) (all []Found, looked []string) {
 			continue
 		}
 		looked = append(looked, dir)
-		add(Installed, installedIn(p, dir))
+		for _, build := range builds {
+			add(Installed, installedIn(build, dir))
+		}
 	}
 	for _, dir := range systemDirs(r.config.Root, r.host) {
 		add(System, librariesIn(p, filepath.Join(r.config.Root, dir)))
@@ -139,7 +146,7 @@ func librariesIn(p pin, dir string) []Found {
 	for _, entry := range entries {
 		for _, name := range p.names() {
 			if number, ok := libraryIn(dir, entry.Name(), name); ok {
-				all = append(all, Found{Name: p.Name, Version: number, Path: filepath.Join(dir, entry.Name())})
+				all = append(all, Found{Name: p.serves(), Version: number, Path: filepath.Join(dir, entry.Name())})
 			}
 		}
 	}

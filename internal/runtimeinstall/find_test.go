@@ -68,6 +68,31 @@ func TestTheConfiguredDirectoryComesFirstAndTheSystemLast(t *testing.T) {
 	}
 }
 
+func TestAnotherBuildServesInPlaceOfTheRuntimesOwn(t *testing.T) {
+	r, configured, standard, _ := machine(t)
+	own := filepath.Join(configured, "onnxruntime/1.30.0/libonnxruntime.so.1.30.0")
+	write(t, own, library("own"))
+	_, err := r.Find("onnxruntime-gpu")
+	wantError(t, err, fault.NotFound, "runtime onnxruntime-gpu: it is not installed (looked in "+configured+", "+standard+", the system's libraries)",
+		"Run: verge runtime install onnxruntime-gpu")
+
+	file := filepath.Join(configured, "onnxruntime-gpu/1.30.0/libonnxruntime.so.1.30.0")
+	write(t, file, library("gpu"))
+	want := runtimeinstall.Found{Name: "onnxruntime", Version: "1.30.0", Path: file, Source: runtimeinstall.Configured}
+	for _, name := range []string{"onnxruntime", "onnxruntime-gpu"} {
+		if found, err := r.Find(name); err != nil || found != want {
+			t.Errorf("Find(%q) = %+v, %v, want %+v", name, found, err, want)
+		}
+	}
+	if diff := cmp.Diff([]runtimeinstall.Found{want, {Name: "onnxruntime", Version: "1.30.0", Path: own, Source: runtimeinstall.Configured}}, r.List()); diff != "" {
+		t.Errorf("List (-want +got):\n%s", diff)
+	}
+	_, err = r.Verify(t.Context(), "onnxruntime", nil)
+	size := strconv.Itoa(len(library("gpu")))
+	wantError(t, err, fault.Corrupt, file+": its "+size+" bytes have sha256 "+sum(library("gpu"))+", which the lock file does not have for runtime onnxruntime-gpu 1.30.0",
+		"Do not use it. Run: verge runtime install onnxruntime-gpu")
+}
+
 func TestTheHighestVersionOfADirectoryIsFound(t *testing.T) {
 	r, configured, _, _ := machine(t)
 	for _, name := range []string{
@@ -132,7 +157,7 @@ func TestARuntimeThatIsNotThereSaysHowToInstallIt(t *testing.T) {
 	_, err = r.Install(t.Context(), runtimeinstall.Options{Name: "edgetpu"}, nil)
 	wantError(t, err, fault.Unsupported, "runtime edgetpu 1.0: no package of it is known for "+runtimeinstall.Host().String(), coral)
 	_, err = r.Find("onxruntime")
-	wantError(t, err, fault.NotFound, `runtime "onxruntime": there is no such runtime`, "Known: onnxruntime, litert, tflite, openvino, tensorrt, edgetpu.")
+	wantError(t, err, fault.NotFound, `runtime "onxruntime": there is no such runtime`, "Known: onnxruntime, onnxruntime-gpu, litert, tflite, openvino, tensorrt, edgetpu.")
 }
 
 func TestVerifyComparesTheBytesWithTheLockFile(t *testing.T) {
@@ -192,6 +217,7 @@ func TestTheProgramsOwnLockFileHasBothPlatforms(t *testing.T) {
 	both := []string{"linux/amd64", "linux/arm64"}
 	want := []runtimeinstall.Runtime{
 		{Name: "onnxruntime", Version: "1.30.0", Platforms: both},
+		{Name: "onnxruntime-gpu", Version: "1.30.0", Platforms: []string{"linux/amd64"}},
 		{Name: "litert", Version: "2.3.0", Platforms: both},
 		{Name: "tflite", Version: "2.9.0", Platforms: both},
 		{Name: "openvino", Version: "2026.4.1", Platforms: both},

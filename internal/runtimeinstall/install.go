@@ -146,7 +146,7 @@ func (in *install) place() string {
 }
 
 func (in *install) found(sum string) Found {
-	return Found{Name: in.pin.Name, Version: in.pin.Version, Path: filepath.Join(in.dir, in.place()), Source: in.where, SHA256: sum}
+	return Found{Name: in.pin.serves(), Version: in.pin.Version, Path: filepath.Join(in.dir, in.place()), Source: in.where, SHA256: sum}
 }
 
 // already reports whether the library is there and one of those that are wanted,

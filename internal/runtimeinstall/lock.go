@@ -2,6 +2,7 @@ package runtimeinstall
 
 import (
 	"bytes"
+	"cmp"
 	_ "embed"
 	"encoding/hex"
 	"encoding/json"
@@ -27,6 +28,7 @@ type lock struct {
 // pin is the version of one runtime that this program is tested with.
 type pin struct {
 	Name      string     `json:"name"`
+	Runtime   string     `json:"runtime,omitempty"` // whose library this is another build of, preferred where it is installed
 	Version   string     `json:"version"`
 	Library   string     `json:"library"`        // file name without version: "libonnxruntime.so"
 	Also      []string   `json:"also,omitempty"` // other names that a system has it by
@@ -37,6 +39,9 @@ type pin struct {
 
 // names are the names of the library's file, without its version.
 func (p pin) names() []string { return append([]string{p.Library}, p.Also...) }
+
+// serves is the name of the runtime whose library this is.
+func (p pin) serves() string { return cmp.Or(p.Runtime, p.Name) }
 
 // platform is where a runtime's library comes from for one system, the preferred
 // source first.
@@ -100,6 +105,9 @@ func parseLock(text []byte) (*lock, error) {
 	for i, p := range l.Runtimes {
 		if err := p.check(); err != nil {
 			return nil, lockError("runtimes[%d]: %w", i, err)
+		}
+		if p.Runtime != "" && !slices.ContainsFunc(l.Runtimes, func(other pin) bool { return other.Name == p.Runtime && other.Runtime == "" }) {
+			return nil, lockError("runtimes[%d]: there is no runtime %q", i, p.Runtime)
 		}
 	}
 	return &l, nil
@@ -191,6 +199,18 @@ func (l *lock) pin(name string) (pin, error) {
 	}
 	subject, hint := fmt.Sprintf("runtime %.40q", name), "Known: "+strings.Join(known, ", ")+"."
 	return pin{}, fault.New(fault.NotFound, "runtimeinstall.name", "there is no such runtime").On(subject).WithHint("%s", hint)
+}
+
+// builds returns the pins whose libraries serve under a name, the preferred ones
+// first.
+func (l *lock) builds(p pin) []pin {
+	var all []pin
+	for _, other := range l.Runtimes {
+		if other.Runtime == p.Name {
+			all = append(all, other)
+		}
+	}
+	return append(all, p)
 }
 
 // Platform is a system and a processor, by Go's names.

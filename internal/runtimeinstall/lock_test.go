@@ -26,6 +26,7 @@ func TestALockFileThatIsWrongIsRefused(t *testing.T) {
 		"a file in another folder":      {func(w *world) { w.source(0, 0)["file"] = "a/b" }, "runtimes[0]: " + host + `: sources[0]: file "a/b" or member "` + member + `" is not a path`},
 		"a size of nothing":             {func(w *world) { w.source(0, 0)["size"], w.source(0, 0)["library_size"] = 0, 1 }, "runtimes[0]: " + host + ": sources[0]: size 0 or library_size 1, want 1 to 4294967296"},
 		"a hash that is none":           {func(w *world) { w.source(0, 0)["sha256"] = "abc" }, "runtimes[0]: " + host + `: sources[0]: sha256 "abc", want 64 lower-case hexadecimal digits`},
+		"a build of nothing":            {func(w *world) { pin(w)["runtime"] = "other" }, `runtimes[0]: there is no runtime "other"`},
 		"an unknown key":                {func(w *world) { w.lock["more"] = 1 }, `json: unknown field "more"`},
 	} {
 		t.Run(name, func(t *testing.T) {

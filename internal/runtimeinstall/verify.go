@@ -18,7 +18,7 @@ func (r *Runtimes) Verify(ctx context.Context, name string, progress Progress) (
 	if err != nil {
 		return Found{}, err
 	}
-	p, err := r.lock.pin(name)
+	p, err := r.build(name, found)
 	if err != nil {
 		return Found{}, err
 	}
@@ -48,6 +48,22 @@ func (r *Runtimes) Verify(ctx context.Context, name string, progress Progress) (
 	}
 	return found, fault.New(fault.Unsupported, op, "it is not the %s that the lock file pins (sha256 %s)", p.subject(), found.SHA256).
 		On(found.Path).WithHint("To have the pinned one, run: verge runtime install %s", p.Name)
+}
+
+// build returns the pin of the build that was found under a name, by the folder that
+// it is installed in.
+func (r *Runtimes) build(name string, found Found) (pin, error) {
+	p, err := r.lock.pin(name)
+	if err != nil {
+		return pin{}, err
+	}
+	folder := filepath.Base(filepath.Dir(filepath.Dir(found.Path)))
+	for _, build := range r.lock.builds(p) {
+		if build.Name == folder {
+			return build, nil
+		}
+	}
+	return p, nil
 }
 
 // verifyBeside compares what belongs beside a library.
