@@ -17,6 +17,10 @@ type Device struct {
 
 	// LookedFor says for each kind ("gpu", "npu", "tpu") where one would be.
 	LookedFor map[string][]string `json:"looked_for"`
+
+	// Probes are the vendors' libraries that were asked, at most once a minute; none
+	// where there is no such library.
+	Probes []Probe `json:"probes,omitempty"`
 }
 
 // Board is the machine as its firmware describes it. All of it is empty where the
@@ -101,6 +105,20 @@ type Accelerator struct {
 	MemoryFreeBytes  int64       `json:"memory_free_bytes,omitempty"`
 	Celsius          *float64    `json:"celsius,omitempty"`
 	Candidates       []Candidate `json:"candidates"`
+
+	// What only a vendor's library tells.
+	UUID        string   `json:"uuid,omitempty"`
+	Capability  string   `json:"compute_capability,omitempty"` // of CUDA: "8.7"
+	BusyPercent *float64 `json:"busy_percent,omitempty"`       // of the last second or less, as the library counts it
+	Watts       *float64 `json:"watts,omitempty"`
+}
+
+// Probe is a vendor's library that was asked about accelerators.
+type Probe struct {
+	Name    string `json:"name"`              // "nvml", "cuda", "edgetpu", "openvino"
+	Library string `json:"library,omitempty"` // path of its file
+	Version string `json:"version,omitempty"` // of NVIDIA's driver (nvml), of CUDA, or the library's own
+	Error   string `json:"error,omitempty"`   // what went wrong
 }
 
 // Candidate is a runtime, with one of its providers, that is made for an accelerator.

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -19,6 +20,7 @@ import (
 	"verge/internal/config"
 	"verge/internal/deploy"
 	"verge/internal/device"
+	"verge/internal/device/vendorprobe"
 	"verge/internal/fault"
 	"verge/internal/health"
 	"verge/internal/serve"
@@ -37,6 +39,7 @@ type Node struct {
 	usage     *device.CPUMeter // of status; the health check has its own
 	artifacts *artifact.Store
 	host      *worker.Host
+	probes    *vendorprobe.Cached
 	runtimes  *runtimes
 	server    *serve.Server
 	manager   *deploy.Manager
@@ -68,7 +71,8 @@ func (l *listener) hide() error {
 }
 
 // Start builds a node and opens its doors; committed models are loaded behind it.
-// workerCommand starts this program's worker: its path and "worker". Start fails,
+// workerCommand starts this program's worker: its path and "worker", in whose place
+// "probe" starts what asks vendors' libraries. Start fails,
 // with nothing left behind, when another node has the state directory, a door is
 // taken, or the state cannot be read.
 func Start(cfg config.Config, workerCommand []string, log *slog.Logger) (_ *Node, err error) {
@@ -97,6 +101,9 @@ func Start(cfg config.Config, workerCommand []string, log *slog.Logger) (_ *Node
 	if n.host, err = worker.NewHost(cfg.Worker, worker.Launch{Argv: workerCommand}, log); err != nil {
 		return nil, err
 	}
+	const probesEvery = time.Minute
+	probeCommand := append(slices.Clone(workerCommand[:len(workerCommand)-1]), "probe")
+	n.probes = vendorprobe.NewCached(vendorprobe.New(probeCommand, nil), probesEvery, n.now)
 	n.runtimes = newRuntimes(n.host, libraries, log)
 	n.server = serve.New(cfg.Serve, log)
 	n.checker = health.New(cfg.Health.Checks, deviceChecks(cfg, n.machine, n.now), n.healthChanged, n.now, log)

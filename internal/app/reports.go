@@ -1,6 +1,7 @@
 package app
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"os"
@@ -9,11 +10,14 @@ import (
 
 	"verge/client"
 	"verge/internal/deploy"
+	"verge/internal/device"
 	"verge/internal/device/provider"
+	"verge/internal/device/vendorprobe"
 	"verge/internal/fault"
 	"verge/internal/gate"
 	"verge/internal/inference"
 	"verge/internal/runtimeinstall"
+	"verge/internal/runtimes/openvino"
 	"verge/internal/serve"
 	"verge/internal/version"
 	"verge/internal/worker"
@@ -161,8 +165,30 @@ func (n *Node) modelHealth(model string) client.HealthStatus {
 // Device implements manage.Reports.
 func (n *Node) Device() client.Device {
 	facts := n.machine.Facts(n.cfg.StateDir)
-	provider.Add(n.machine, &facts, Installed(n.runtimes.libraries))
+	installed := Installed(n.runtimes.libraries)
+	// The time that this takes is bounded, so that it needs no context.
+	AskVendors(context.Background(), n.probes, n.machine, &facts, installed)
+	provider.Add(n.machine, &facts, installed)
 	return convert[client.Device](facts)
+}
+
+// Asker asks vendors' libraries, in processes of their own.
+type Asker interface {
+	Ask(ctx context.Context, queries []vendorprobe.Query) []vendorprobe.Answer
+}
+
+// AskVendors adds to the facts of this machine what vendors' libraries tell of its
+// accelerators. Where there is no such library, nothing is started.
+func AskVendors(ctx context.Context, asker Asker, m *device.Machine, facts *device.Facts, installed []provider.Installed) {
+	path := ""
+	for _, i := range installed {
+		if i.Runtime == openvino.Name && i.Problem == "" && path == "" {
+			path = i.Path
+		}
+	}
+	if queries := vendorprobe.Queries(m, facts.Accelerators, path); len(queries) > 0 {
+		vendorprobe.Merge(facts, asker.Ask(ctx, queries))
+	}
 }
 
 // Installed returns the libraries that were found, as package provider takes them.

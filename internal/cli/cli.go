@@ -44,6 +44,7 @@ type commands struct {
 	Config   configCommand   `cmd:"" help:"Check and show the settings of a node."`
 	Version  versionCommand  `cmd:"" help:"Show the version of this program."`
 	Worker   workerCommand   `cmd:"" hidden:"" help:"Hold one model; only a node starts it."`
+	Probe    probeCommand    `cmd:"" hidden:"" help:"Ask one vendor's library; only verge itself starts it."`
 }
 
 // settings are the flags that every command takes: settings of the node by their

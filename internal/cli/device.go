@@ -9,6 +9,7 @@ import (
 	"verge/internal/app"
 	"verge/internal/device"
 	"verge/internal/device/provider"
+	"verge/internal/device/vendorprobe"
 	"verge/internal/fault"
 	"verge/internal/runtimeinstall"
 )
@@ -91,7 +92,22 @@ func (d *deviceCommand) facts(c *call, libraries *runtimeinstall.Runtimes) (*dev
 			disk = ""
 		}
 	}
-	facts := m.Facts(disk)
-	provider.Add(m, &facts, app.Installed(libraries))
+	facts, installed := m.Facts(disk), app.Installed(libraries)
+	if !d.elsewhere() {
+		self, err := os.Executable()
+		if err != nil {
+			return nil, fault.New(fault.Internal, "cli.device", "find this program: %w", err)
+		}
+		app.AskVendors(c.Context, vendorprobe.New([]string{self, "probe"}, nil), m, &facts, installed)
+	}
+	provider.Add(m, &facts, installed)
 	return &facts, nil
 }
+
+type probeCommand struct {
+	Name  string   `arg:"" help:"Library to ask: nvml, cuda, edgetpu or openvino."`
+	Paths []string `arg:"" name:"path" help:"Where it may be; the first that can be opened is asked."`
+}
+
+// Run is the process that opens a vendor's library. Its answer goes to standard output.
+func (p *probeCommand) Run() error { return vendorprobe.Main(p.Name, p.Paths, os.Stdout) }

@@ -8,6 +8,9 @@ import (
 	"testing"
 
 	"verge/client"
+	"verge/internal/cli"
+	"verge/internal/device"
+	"verge/internal/device/vendorprobe"
 )
 
 const machines = "../device/testdata/"
@@ -79,4 +82,43 @@ func TestDeviceWithoutARootIsThisMachine(t *testing.T) {
 	if err := decoder.Decode(&d); err != nil || d.CPU.Architecture != runtime.GOARCH || d.Accelerators == nil || len(d.LookedFor) != 3 {
 		t.Errorf("%v: %s", err, r.transcript())
 	}
+}
+
+func TestDeviceShowsWhatVendorsLibrariesTell(t *testing.T) {
+	const gib = int64(1 << 30)
+	facts := device.At(machines+"nvidiapc", "").Facts("")
+	vendorprobe.Merge(&facts, []vendorprobe.Answer{
+		{Name: "nvml", Library: "/usr/lib/libnvidia-ml.so.1", Version: "590.48.01", Devices: []vendorprobe.Device{
+			{
+				Kind: device.GPU, Name: "NVIDIA GeForce RTX 3090", UUID: "GPU-00000000", Bus: "pci", Address: "0000:01:00.0",
+				MemoryTotalBytes: new(24 * gib), MemoryFreeBytes: new(23 * gib), Celsius: new(66.0), Watts: new(215.5), BusyPercent: new(0.0),
+			},
+			{Kind: device.GPU, Name: "NVIDIA T400 4GB", MemoryTotalBytes: new(4 * gib), Bus: "pci", Address: "0000:41:00.0"},
+		}},
+		{Name: "cuda", Library: "/usr/lib/libcuda.so.1", Error: "libcuda.so.1: the probe died of SIGSEGV"},
+	})
+	text, err := json.Marshal(facts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var d client.Device
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.DisallowUnknownFields()
+	if err = decoder.Decode(&d); err != nil {
+		t.Fatal(err)
+	}
+	again, err := json.Marshal(d)
+	if err != nil || !bytes.Equal(again, text) {
+		t.Errorf("%v; the client reads\n%s of\n%s", err, again, text)
+	}
+	var out bytes.Buffer
+	if err = cli.ShowDevice(&out, &d); err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "device-probes", out.String())
+}
+
+func TestAProbeIsStartedWithALibraryThatIsKnown(t *testing.T) {
+	verge(t, "probe", "opencl", "/lib/libOpenCL.so.1").want(t, 1, "",
+		"verge: no library \"opencl\" with 1 paths\nHint: This command is started by verge itself; it knows cuda, edgetpu, nvml, openvino.\n")
 }

@@ -41,6 +41,11 @@ func (c *call) showDevice(d *client.Device, libraries []runtimeinstall.Found) er
 			t.row(kind, "none (looked for %s)", strings.Join(d.LookedFor[kind], ", "))
 		}
 	}
+	for _, p := range d.Probes {
+		if p.Error != "" {
+			t.row(p.Name, "%s", p.Error)
+		}
+	}
 	for _, l := range libraries {
 		state := l.Version + " at " + l.Path
 		if l.Err != nil {
@@ -105,8 +110,19 @@ func (t *table) showAccelerator(a *client.Accelerator) {
 	if a.Celsius != nil {
 		parts = append(parts, fmt.Sprintf("%.1f °C", *a.Celsius))
 	}
+	if a.Watts != nil {
+		parts = append(parts, fmt.Sprintf("%.1f W", *a.Watts))
+	}
+	if a.BusyPercent != nil {
+		parts = append(parts, fmt.Sprintf("%.0f %% busy", *a.BusyPercent))
+	}
+	if a.Capability != "" {
+		parts = append(parts, "compute capability "+a.Capability)
+	}
 	t.row(a.Kind, "%s", strings.Join(parts, ", "))
-	t.row("", "%s", strings.Join(nonEmpty(strings.Join(a.Nodes, " "), place(a)), ", "))
+	if where := nonEmpty(strings.Join(a.Nodes, " "), place(a)); len(where) > 0 {
+		t.row("", "%s", strings.Join(where, ", "))
+	}
 	switch {
 	case a.Unified:
 		t.row("", "shares the machine's memory")

@@ -1,11 +1,19 @@
 package cli
 
 import (
+	"io"
 	"slices"
 	"strings"
 
 	"github.com/alecthomas/kong"
+
+	"verge/client"
 )
+
+// ShowDevice writes what verge device writes of a machine without native libraries.
+func ShowDevice(w io.Writer, d *client.Device) error {
+	return (&call{std: IO{Out: w}}).showDevice(d, nil)
+}
 
 // Grammar returns the flags of every command, by the command's words; those of ""
 // are taken by all.

@@ -19,9 +19,10 @@ var update = flag.Bool("update", false, "rewrite the expected outputs")
 
 const examples = "../../examples/digits/"
 
-// TestMain runs the tests, or this process is a worker of a node in one of them.
+// TestMain runs the tests, or this process is one that a node in one of them, or a
+// command, has started.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == "worker" {
+	if len(os.Args) > 1 && (os.Args[1] == "worker" || os.Args[1] == "probe") {
 		os.Exit(cli.Run(context.Background(), os.Args[1:], cli.IO{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Environ: os.Environ()}))
 	}
 	if err := os.Setenv("COLUMNS", "80"); err != nil { // the width of help texts

@@ -21,6 +21,20 @@ type Accelerator struct {
 	MemoryFreeBytes  int64       `json:"memory_free_bytes,omitempty"`
 	Celsius          *float64    `json:"celsius,omitempty"`
 	Candidates       []Candidate `json:"candidates"` // package provider fills them in
+
+	// What only a vendor's library tells; package vendorprobe fills it in.
+	UUID        string   `json:"uuid,omitempty"`
+	Capability  string   `json:"compute_capability,omitempty"` // of CUDA: "8.7"
+	BusyPercent *float64 `json:"busy_percent,omitempty"`       // of the last second or less, as the library counts it
+	Watts       *float64 `json:"watts,omitempty"`
+}
+
+// Probe is a vendor's library that was asked about accelerators.
+type Probe struct {
+	Name    string `json:"name"`              // "nvml", "cuda", "edgetpu", "openvino"
+	Library string `json:"library,omitempty"` // path of its file
+	Version string `json:"version,omitempty"` // of NVIDIA's driver (nvml), of CUDA, or the library's own
+	Error   string `json:"error,omitempty"`   // what went wrong
 }
 
 // Candidate is a runtime, with one of its providers, that is made for an accelerator.

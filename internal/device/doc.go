@@ -14,7 +14,7 @@
 // An accelerator is one device, however many nodes and classes the kernel shows it
 // in, and is what its driver says it is. Its memory is told only where it is its own:
 // what shares the machine's is counted once, in Memory. Package provider adds which
-// runtimes are made for it.
+// runtimes are made for it, and package vendorprobe what only its vendor's library knows.
 //
 // Every file is read anew at each call and below one directory, "/" unless a test or
 // a person gives another; symbolic links are followed below it. A Machine holds no

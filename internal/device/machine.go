@@ -65,11 +65,12 @@ type Facts struct {
 	Frequencies  []Frequency         `json:"frequencies"`
 	Throttling   Throttling          `json:"throttling"`
 	Accelerators []Accelerator       `json:"accelerators"`
-	LookedFor    map[string][]string `json:"looked_for"` // where an accelerator of each kind would be
+	LookedFor    map[string][]string `json:"looked_for"`       // where an accelerator of each kind would be
+	Probes       []Probe             `json:"probes,omitempty"` // the vendors' libraries that package vendorprobe asked
 }
 
-// Facts reads everything but the candidates of accelerators. disk is a path on the file system to tell about; ""
-// leaves it out.
+// Facts reads everything but the candidates of accelerators, and what only vendors'
+// libraries tell. disk is a path on the file system to tell about; "" leaves it out.
 func (m *Machine) Facts(disk string) Facts {
 	facts := Facts{
 		Board: m.Board(), OS: runtime.GOOS, Kernel: m.Kernel(), Libc: m.Libc(),

@@ -80,7 +80,8 @@ func TestAnotherBuildServesInPlaceOfTheRuntimesOwn(t *testing.T) {
 	write(t, file, library("gpu"))
 	want := runtimeinstall.Found{Name: "onnxruntime", Version: "1.30.0", Path: file, Source: runtimeinstall.Configured}
 	for _, name := range []string{"onnxruntime", "onnxruntime-gpu"} {
-		if found, err := r.Find(name); err != nil || found != want {
+		var found runtimeinstall.Found
+		if found, err = r.Find(name); err != nil || found != want {
 			t.Errorf("Find(%q) = %+v, %v, want %+v", name, found, err, want)
 		}
 	}

@@ -19,13 +19,21 @@ import (
 	"verge/client"
 	"verge/internal/app"
 	"verge/internal/config"
+	"verge/internal/device/vendorprobe"
 )
 
 // Patience is how long a test waits for what takes well under a second.
 const Patience = 60 * time.Second
 
-// Main runs the tests, or this process is a worker.
+// Main runs the tests, or this process is a worker, or a probe of a vendor's library.
 func Main(m *testing.M) {
+	if len(os.Args) > 2 && os.Args[1] == "probe" {
+		if err := vendorprobe.Main(os.Args[2], os.Args[3:], os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	if len(os.Args) > 1 && os.Args[1] == "worker" {
 		if err := app.Worker(context.Background()); err != nil {
 			fmt.Fprintln(os.Stderr, err)
