@@ -97,6 +97,10 @@ type SessionInfo struct {
 	Metadata           map[string]string `json:"metadata,omitempty"`  // producer, graph name, the model's own keys
 	ModelBytes         int64             `json:"model_size_bytes"`    // size of the file
 	Profile            string            `json:"profile,omitempty"`   // prefix of the profile files, where profiling is on
+	// Stateful says that the model keeps values of its own from one Run to the next,
+	// as models of streams do. Each Slot has its own, and a new Slot starts with the
+	// model's initial ones.
+	Stateful bool `json:"stateful,omitempty"`
 }
 
 // Input is the shape of one input of a request.
