@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
+	"strings"
 
 	"verge/client"
 	"verge/internal/inference"
@@ -12,7 +14,8 @@ import (
 )
 
 // Functional asks the candidate for one answer and checks that it has the outputs
-// of the signature: their names, types and shapes. With golden cases it asks for
+// of the signature: their names and types. That a shape is another than the model's
+// file declares is told, and no failure: a declaration promises nothing. With golden cases it asks for
 // each of them instead, and compares the answers within the tolerance, which is
 // absolute and relative as tensor.Agree says.
 func Functional(ctx context.Context, e Env, t Target, golden []Case, tolerance float64) client.Verdict {
@@ -20,7 +23,11 @@ func Functional(ctx context.Context, e Env, t Target, golden []Case, tolerance f
 	if len(golden) == 0 {
 		v.How = "one request through the node's HTTP interface; " + t.Source
 		outputs, err := t.ask(ctx, t.Inputs)
-		return judge(v, 1, outputs, err)
+		v = judge(v, 1, outputs, err)
+		if err == nil {
+			v.Detail = strings.Join(slices.DeleteFunc([]string{v.Detail, t.otherShapes(outputs)}, func(s string) bool { return s == "" }), "; ")
+		}
+		return v
 	}
 	v.How = fmt.Sprintf("%d golden requests through the node's HTTP interface, tolerance %g", len(golden), tolerance)
 	wrong := 0
@@ -81,11 +88,6 @@ func (t Target) ask(ctx context.Context, inputs []tensor.Tensor) ([]tensor.Tenso
 	if len(answer.Outputs) != len(t.Signature.Outputs) {
 		return nil, wrong("%d outputs, want %d", len(answer.Outputs), len(t.Signature.Outputs))
 	}
-	in := make([]inference.Input, len(inputs))
-	for i := range inputs {
-		in[i].Shape = inputs[i].Shape
-	}
-	shapes := t.Signature.ResolveOutputs(in)
 	outputs := make([]tensor.Tensor, len(answer.Outputs))
 	for i, spec := range t.Signature.Outputs {
 		got := answer.Output(spec.Name)
@@ -95,13 +97,25 @@ func (t Target) ask(ctx context.Context, inputs []tensor.Tensor) ([]tensor.Tenso
 		if got.Datatype != spec.DType.String() {
 			return nil, wrong("output %q is %s, want %s", spec.Name, got.Datatype, spec.DType)
 		}
-		spec.Shape = shapes[i]
-		if err := spec.CheckShape(got.Shape); err != nil {
-			return nil, wrong("output %q %v", spec.Name, err)
-		}
 		outputs[i] = tensor.Tensor{Name: spec.Name, DType: spec.DType, Shape: got.Shape, Data: got.Data}
 	}
 	return outputs, nil
+}
+
+// otherShapes tells of the outputs whose shapes are not the declared ones.
+func (t Target) otherShapes(outputs []tensor.Tensor) string {
+	in := make([]inference.Input, len(t.Inputs))
+	for i := range t.Inputs {
+		in[i].Shape = t.Inputs[i].Shape
+	}
+	var told []string
+	for i, shape := range t.Signature.ResolveOutputs(in) {
+		spec := t.Signature.Outputs[i]
+		if spec.Shape = shape; shape != nil && spec.CheckShape(outputs[i].Shape) != nil {
+			told = append(told, fmt.Sprintf("output %q has shape %s, the model's file declares %s", spec.Name, inference.FormatShape(outputs[i].Shape), inference.FormatShape(shape)))
+		}
+	}
+	return strings.Join(told, "; ")
 }
 
 // compare says how the first output that is not as it should be differs, or nil.

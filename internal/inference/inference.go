@@ -120,7 +120,8 @@ type Slot interface {
 	Inputs(in []Input) ([][]byte, error)
 
 	// Run computes the outputs from what the views hold. It returns every
-	// output, in signature order, with its actual shape; their Data lies in the
+	// output, in signature order, with its actual shape, which may be another than
+	// the signature's, in rank too: models promise nothing. Their Data lies in the
 	// arena's output memory and is valid until the next call of Inputs, Run or
 	// Close. Run may be repeated with the same Inputs.
 	//

@@ -23,7 +23,7 @@ type Signature struct {
 type Spec struct {
 	Name    string       `json:"name"`
 	DType   tensor.DType `json:"dtype"`
-	Shape   []int64      `json:"shape"`             // -1 is a dynamic dimension
+	Shape   []int64      `json:"shape"`             // -1 is a dynamic dimension; nil for an output of unknown rank
 	Symbols []string     `json:"symbols,omitempty"` // names of dynamic dimensions, "" for none; nil or as long as Shape
 
 	Quantization *Quantization `json:"quantization,omitempty"` // nil where the values mean themselves

@@ -87,7 +87,7 @@ func numbers(all ...uint64) (b []byte) {
 func answer(lie string, socket int, h worker.Fields) {
 	done := worker.Fields{Op: worker.OpDone, Slot: h.Slot, Sequence: h.Sequence, Count: 2}
 	failed := worker.Fields{Op: worker.OpError, Slot: h.Slot, Sequence: h.Sequence}
-	right := numbers(0, 4, 4, 64, 6) // y: offset, bytes, dimension; s: offset, bytes
+	right := numbers(0, 4, 1, 4, 64, 6, 1, 1) // y, s: offset, bytes, rank, dimension
 	if lie != "output without memory" {
 		grown(socket, h)
 	}
@@ -119,19 +119,21 @@ func answer(lie string, socket int, h worker.Fields) {
 		done.Count = 7
 		tell(socket, done, right)
 	case "output behind the region":
-		tell(socket, done, numbers(8192, 4, 4, 64, 6))
+		tell(socket, done, numbers(8192, 4, 1, 4, 64, 6, 1, 1))
 	case "offset that overflows":
-		tell(socket, done, numbers(1<<64-64, 128, 128, 64, 6))
+		tell(socket, done, numbers(1<<64-64, 128, 1, 128, 64, 6, 1, 1))
 	case "output not aligned":
-		tell(socket, done, numbers(3, 4, 4, 64, 6))
+		tell(socket, done, numbers(3, 4, 1, 4, 64, 6, 1, 1))
 	case "size against shape":
-		tell(socket, done, numbers(0, 8, 4, 64, 6))
+		tell(socket, done, numbers(0, 8, 1, 4, 64, 6, 1, 1))
 	case "negative dimension":
-		tell(socket, done, numbers(0, 4, 1<<63, 64, 6))
+		tell(socket, done, numbers(0, 4, 1, 1<<63, 64, 6, 1, 1))
+	case "huge rank":
+		tell(socket, done, numbers(0, 4, 1<<60, 4, 64, 6, 1, 1))
 	case "huge dimension":
-		tell(socket, done, numbers(0, 4, 1<<62, 64, 6))
+		tell(socket, done, numbers(0, 4, 1, 1<<62, 64, 6, 1, 1))
 	case "broken string":
-		tell(socket, done, numbers(0, 4, 4, 64, 5))
+		tell(socket, done, numbers(0, 4, 1, 4, 64, 5, 1, 1))
 	case "unknown kind":
 		failed.Status = 200
 		tell(socket, failed, numbers(0))
@@ -170,7 +172,7 @@ func TestAWorkerThatLiesIsKilled(t *testing.T) {
 		"other version":            "a message of version 9, want 1",
 		"other slot":               "an answer of slot 2 to run 1, want slot 1 and run 1",
 		"other run":                "an answer of slot 1 to run 0, want slot 1 and run 1",
-		"wrong size":               "a message with 40 bytes after its header, which says 8",
+		"wrong size":               "a message with 64 bytes after its header, which says 8",
 		"too few tensors":          "a message whose tensors do not fill it exactly (0 bytes over, short: true)",
 		"wrong count":              "an answer of 7 outputs, want 2",
 		"output without memory":    `output "y" has 4 bytes at 0, outside its region of 0 bytes or not aligned`,
@@ -178,7 +180,8 @@ func TestAWorkerThatLiesIsKilled(t *testing.T) {
 		"offset that overflows":    `output "y" has 128 bytes at 18446744073709551552, outside its region of 8192 bytes or not aligned`,
 		"output not aligned":       `output "y" has 4 bytes at 3, outside its region of 8192 bytes or not aligned`,
 		"size against shape":       `output "y" has 8 bytes, want 4 for UINT8[4]`,
-		"negative dimension":       `output "y" has shape [-9223372036854775808], want [-1]`,
+		"negative dimension":       `output "y" has shape [-9223372036854775808]`,
+		"huge rank":                `output "y" has 1152921504606846976 dimensions, at most 16 are allowed`,
 		"huge dimension":           `output "y" has 4 bytes, want 4611686018427387904 for UINT8[4611686018427387904]`,
 		"broken string":            `output "s" has string 0 has 2 bytes where 1 are left`,
 		"unknown kind":             "an error of kind 200",

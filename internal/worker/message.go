@@ -43,9 +43,9 @@ const (
 
 const (
 	headerSize = 32
-	// maxMessage bounds the messages of a run: offset, size and every dimension
+	// maxMessage bounds the messages of a run: offset, size, rank and every dimension
 	// of as many tensors as a model may have.
-	maxMessage = headerSize + inference.MaxTensors*(2+tensor.MaxRank)*8
+	maxMessage = headerSize + inference.MaxTensors*(3+tensor.MaxRank)*8
 	// maxDocument bounds a JSON body; what a socket holds by default is 208 KiB.
 	maxDocument = 128 << 10
 )
@@ -143,4 +143,17 @@ func (w *words) dims(spec *inference.Spec, shape []int64) []int64 {
 		shape = append(shape, want)
 	}
 	return shape
+}
+
+// shape appends the shape of a tensor of any rank to shape. A dimension that does not
+// fit an int64 comes out negative.
+func (w *words) shape(shape []int64) ([]int64, error) {
+	rank := w.next()
+	if rank > tensor.MaxRank {
+		return shape, fmt.Errorf("has %d dimensions, at most %d are allowed", rank, tensor.MaxRank)
+	}
+	for range rank {
+		shape = append(shape, int64(w.next())) //nolint:gosec // see above
+	}
+	return shape, nil
 }

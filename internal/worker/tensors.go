@@ -36,20 +36,23 @@ func parseInputs(body []byte, specs []inference.Spec, in []inference.Input) ([]i
 	return in, w.over()
 }
 
-// appendOutputs adds where each output lies in the region, its size, and the
-// dimensions that the signature leaves open.
+// appendOutputs adds where each output lies in the region, its size, and its shape,
+// all of it: what a run gives may be another than the model declares.
 func appendOutputs(b []byte, specs []inference.Spec, out []tensor.Tensor, offsets []int) []byte {
 	for i := range specs {
 		b = binary.LittleEndian.AppendUint64(b, uint64(offsets[i])) //nolint:gosec // zero or more
 		b = binary.LittleEndian.AppendUint64(b, uint64(len(out[i].Data)))
-		b = appendDims(b, &specs[i], out[i].Shape)
+		b = binary.LittleEndian.AppendUint64(b, uint64(len(out[i].Shape)))
+		for _, n := range out[i].Shape {
+			b = binary.LittleEndian.AppendUint64(b, uint64(n)) //nolint:gosec // zero or more, or the node refuses it
+		}
 	}
 	return b
 }
 
 // parseOutputs is the inverse of appendOutputs, over the region that the outputs
-// lie in. It believes nothing: every shape fits its spec, every size its shape,
-// every tensor the region. It reuses out and its shapes.
+// lie in. It believes nothing: every size fits its shape, every tensor the region. It
+// reuses out and its shapes.
 func parseOutputs(body []byte, specs []inference.Spec, region []byte, out []tensor.Tensor) ([]tensor.Tensor, error) {
 	w := words{body: body}
 	if len(out) != len(specs) {
@@ -58,7 +61,10 @@ func parseOutputs(body []byte, specs []inference.Spec, region []byte, out []tens
 	for i := range specs {
 		spec := &specs[i]
 		offset, size := w.next(), w.next()
-		shape := w.dims(spec, out[i].Shape[:0])
+		shape, err := w.shape(out[i].Shape[:0])
+		if err != nil {
+			return out, fmt.Errorf("output %q %w", spec.Name, err)
+		}
 		if w.short {
 			return out, w.over()
 		}
@@ -78,7 +84,12 @@ func parseOutputs(body []byte, specs []inference.Spec, region []byte, out []tens
 
 // checkOutput says why a tensor of that shape cannot lie there.
 func checkOutput(spec *inference.Spec, shape []int64, offset, size, region uint64) error {
-	if err := spec.CheckShape(shape); err != nil {
+	for _, n := range shape {
+		if n < 0 {
+			return fmt.Errorf("has shape %s", inference.FormatShape(shape))
+		}
+	}
+	if _, err := tensor.Elements(shape); err != nil {
 		return err
 	}
 	if offset > region || size > region-offset || offset%inference.Align != 0 {

@@ -86,8 +86,8 @@ func (w *window) offsets(specs []inference.Spec, outputs []tensor.Tensor, offset
 	}
 	for i, t := range outputs {
 		at, ok := offset(region, t.Data)
-		if !ok || len(t.Shape) != len(specs[i].Shape) {
-			return offsets, fault.New(fault.Internal, op, "the runtime gave output %q outside the arena, or with another rank than %s", specs[i].Name, specs[i])
+		if !ok || len(t.Shape) > tensor.MaxRank {
+			return offsets, fault.New(fault.Internal, op, "the runtime gave output %q outside the arena, or with %d dimensions, at most %d are allowed", specs[i].Name, len(t.Shape), tensor.MaxRank)
 		}
 		offsets = append(offsets, at)
 	}
