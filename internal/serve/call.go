@@ -22,6 +22,7 @@ type Call struct {
 	begun    time.Time
 	deadline time.Time
 	silent   bool        // not shown to the recorder
+	apart    bool        // its slot is not the pool's
 	cut      atomic.Bool // the version was closed before the request ended
 
 	mu   sync.Mutex // guards what follows; held while the session writes to the slot, so that End waits for that
@@ -57,11 +58,16 @@ func (v *Version) Begin(ctx context.Context, timeout time.Duration) (*Call, erro
 // for the question of a health check. It waits for a slot ahead of the queue and
 // is not bound by its size, until ctx ends, at most for the configured maximum.
 // Inputs are matched as inference.Run does. use, where it is not nil, is given the
-// outputs, which are valid until it returns.
+// outputs, which are valid until it returns. What a model keeps from one request of
+// clients to the next is not touched once the version was activated.
 func (v *Version) Warm(ctx context.Context, inputs []tensor.Tensor, use func(outputs []tensor.Tensor)) error {
 	c := v.newCall(ctx, v.cfg.MaxTimeout)
 	c.silent = true
-	if err := c.admit(true); err != nil {
+	admit := func() error { return c.admit(true) }
+	if v.apart.Load() {
+		admit = c.admitApart
+	}
+	if err := admit(); err != nil {
 		return err
 	}
 	defer c.End(nil)
@@ -105,6 +111,19 @@ func (c *Call) admit(ahead bool) (err error) {
 			WithHint("Repeat the request later, or raise serve.queue_size.")
 	case err != nil && c.ctx.Err() != nil:
 		return c.ended(op)
+	}
+	return err
+}
+
+// admitApart gets c a slot that is nobody else's and is closed after it, or ends its
+// context.
+func (c *Call) admitApart() (err error) {
+	c.apart = true
+	if err = c.v.failed("serve.begin"); err == nil {
+		c.slot, err = c.v.newSlot()
+	}
+	if err != nil {
+		c.cancel()
 	}
 	return err
 }
@@ -200,6 +219,10 @@ func (c *Call) End(err error) {
 	}
 	if !c.silent {
 		c.v.record(ran.Sub(c.begun), err)
+	}
+	if c.apart {
+		c.v.shutSlot(s)
+		return
 	}
 	c.v.pool.release(c, s)
 }

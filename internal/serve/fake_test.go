@@ -23,6 +23,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type session struct {
 	add      byte
 	parallel int
+	stateful bool
 	run      func(ctx context.Context, slot int) error // called in every Run; nil returns nil
 	newSlot  func(slot int) error                      // called in every NewSlot; nil returns nil
 
@@ -41,7 +42,7 @@ func (s *session) Signature() inference.Signature {
 }
 
 func (s *session) Info() inference.SessionInfo {
-	return inference.SessionInfo{Runtime: "fake", Parallel: s.parallel}
+	return inference.SessionInfo{Runtime: "fake", Parallel: s.parallel, Stateful: s.stateful}
 }
 
 func (s *session) NewSlot(arena inference.Arena) (inference.Slot, error) {

@@ -222,8 +222,16 @@ func (p *pool) cut() {
 // close shuts all free slots, now and from now on.
 func (p *pool) close() {
 	p.mu.Lock()
+	p.closed = true
+	p.mu.Unlock()
+	p.renew()
+}
+
+// renew shuts all free slots. New ones are made where they are needed.
+func (p *pool) renew() {
+	p.mu.Lock()
 	free := p.free
-	p.free, p.closed = nil, true
+	p.free = nil
 	p.made -= len(free)
 	p.mu.Unlock()
 	for _, s := range free {

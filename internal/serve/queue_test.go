@@ -229,6 +229,46 @@ func TestSlotsAreMadeWhenNeededAndReusedLastFirst(t *testing.T) {
 	}
 }
 
+func TestClientsOfAModelThatKeepsValuesShareOneSlotThatIsNewWhenItBeginsToServe(t *testing.T) {
+	cfg := small()
+	cfg.SlotsPerThread = 2
+	var ran []int
+	sess := &session{parallel: 2, stateful: true, run: func(_ context.Context, slot int) error { ran = append(ran, slot); return nil }}
+	server := newServer(cfg)
+	v := add(t, server, "m", 1, sess, nil)
+	if got := v.Status(); got.SlotLimit != 1 {
+		t.Errorf("Status() = %+v, want a limit of 1 slot", got)
+	}
+	warm := func() {
+		t.Helper()
+		err := v.Warm(t.Context(), []tensor.Tensor{{DType: tensor.Uint8, Shape: []int64{1}, Data: []byte{1}}}, nil)
+		check(t, "Warm", err, 0, "")
+	}
+	request := func() {
+		t.Helper()
+		_, err := ask(begin(t, v), 1)
+		check(t, "ask", err, 0, "")
+	}
+	warm()
+	request() // of a gate
+	server.Activate(v)
+	request()
+	warm() // of a health check
+	request()
+	holder := begin(t, v)
+	warm() // waits for nobody
+	_, err := ask(holder, 1)
+	check(t, "ask", err, 0, "")
+	server.Activate(v) // once more: nothing is lost
+	request()
+	if want := []int{0, 0, 1, 2, 1, 3, 1, 1}; !slices.Equal(ran, want) {
+		t.Errorf("ran on slots %v, want %v", ran, want)
+	}
+	if got := v.Status(); got.Slots != 1 || got.InFlight != 0 {
+		t.Errorf("Status() = %+v, want one slot that is free", got)
+	}
+}
+
 func TestSlotThatCannotBeMade(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		failing := true

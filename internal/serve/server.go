@@ -67,7 +67,9 @@ func (s *Server) Add(spec Spec) (*Version, error) {
 // one that was, or nil. The switch is one step: every Resolve after it finds v.
 // The old version goes on with the requests that it has, and with those that
 // found it before; Remove ends it. A version that was removed is not activated.
+// A model that keeps values from one request to the next starts afresh.
 func (s *Server) Activate(v *Version) (old *Version) {
+	v.start()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.versions[v.key()] != v {

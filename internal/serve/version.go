@@ -64,6 +64,7 @@ type Version struct {
 	info        inference.SessionInfo
 
 	pool   *pool
+	apart  atomic.Bool           // Warm takes a slot of its own
 	health atomic.Pointer[error] // the last verdict of SetHealth; nil before the first
 }
 
@@ -78,8 +79,12 @@ func newVersion(cfg Config, spec Spec, log *slog.Logger) *Version {
 	if parallel < 1 {
 		parallel = max(v.info.Parallel, 1)
 	}
+	limit := parallel * cfg.SlotsPerThread
+	if v.info.Stateful {
+		limit = 1 // or what is kept would be the slot's that a request happened to get
+	}
 	v.pool = &pool{
-		open: v.newSlot, shut: v.shutSlot, limit: parallel * cfg.SlotsPerThread, queue: cfg.QueueSize,
+		open: v.newSlot, shut: v.shutSlot, limit: limit, queue: cfg.QueueSize,
 		calls: map[*Call]struct{}{},
 	}
 	return v
@@ -181,6 +186,15 @@ func (v *Version) newSlot() (*slot, error) {
 		return nil, fault.Join(err, memory.Close())
 	}
 	return &slot{Slot: s, memory: memory}, nil
+}
+
+// start makes ready for the requests of clients. A model that keeps values from one
+// request to the next starts with its initial ones, and Warm does not touch them from
+// now on.
+func (v *Version) start() {
+	if v.info.Stateful && v.apart.CompareAndSwap(false, true) {
+		v.pool.renew()
+	}
 }
 
 func (v *Version) shutSlot(s *slot) {
