@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"unicode"
 
 	"verge/internal/tensor"
 )
@@ -66,6 +67,31 @@ func UniqueName(specs []Spec, name, side string) string {
 		unique = fmt.Sprintf("%s:%d", name, i)
 	}
 	return unique
+}
+
+// Symbols returns the names that a file gives to dimensions, as Spec.Symbols has
+// them. Dimensions with the same name have the same value, so what exporters write
+// where they know no name is none: a text without a letter, such as "?" or "-1", and
+// a word for nothing, such as "None".
+func Symbols(names []string) []string {
+	symbols, named := make([]string, len(names)), false
+	for i, name := range names {
+		if isName(name) {
+			symbols[i], named = name, true
+		}
+	}
+	if !named {
+		return nil
+	}
+	return symbols
+}
+
+func isName(s string) bool {
+	switch strings.ToLower(strings.TrimSpace(s)) {
+	case "none", "null", "nan", "unknown", "undefined":
+		return false
+	}
+	return strings.ContainsFunc(s, unicode.IsLetter)
 }
 
 // CheckShape says why shape does not fit the spec, or nil. Every dimension must

@@ -71,6 +71,19 @@ func TestOutputShapesFollowFromSymbolsOfTheInputs(t *testing.T) {
 	}
 }
 
+func TestNamesThatSayNothingAreNoSymbols(t *testing.T) {
+	got := inference.Symbols([]string{"batch", "?", "", " ", "-1", "*", "…", "None", "null", "unknown", "nan", "undefined", "unk__123", "2*n", "高", "Nonesuch"})
+	want := []string{"batch", "", "", "", "", "", "", "", "", "", "", "", "unk__123", "2*n", "高", "Nonesuch"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("Symbols differ (-want +got):\n%s", diff)
+	}
+	for _, names := range [][]string{nil, {}, {"", ""}, {"?", "?", "NONE"}} {
+		if got := inference.Symbols(names); got != nil {
+			t.Errorf("Symbols(%q) = %q, want nil", names, got)
+		}
+	}
+}
+
 func TestLayoutIsAlignedWithoutOverlap(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		sizes := rapid.SliceOfN(rapid.IntRange(0, 10_000), 0, 20).Draw(t, "sizes")

@@ -49,6 +49,23 @@ func TestReadTellsWhatAModelSaysOfItself(t *testing.T) {
 	}
 }
 
+func TestDimensionsOfUnknownNameHaveNone(t *testing.T) {
+	m, err := read(model(
+		block(1, node("Relu", "x", "y")), text(2, "g"),
+		block(11, declared("x", elemFloat, "n", 3, "?", "?")), block(12, declared("y", elemFloat, "None", 3, "?", "")),
+	))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := inference.Signature{
+		Inputs:  []inference.Spec{{Name: "x", DType: tensor.FP32, Shape: []int64{-1, 3, -1, -1}, Symbols: []string{"n", "", "", ""}}},
+		Outputs: []inference.Spec{{Name: "y", DType: tensor.FP32, Shape: []int64{-1, 3, -1, -1}}},
+	}
+	if diff := cmp.Diff(want, m.Signature); diff != "" {
+		t.Errorf("signature differs (-want +got):\n%s", diff)
+	}
+}
+
 // The figures are those that the onnx package of Python gives for these files.
 func TestReadAgreesWithTheONNXPackage(t *testing.T) {
 	digits := func(name string) string { return filepath.Join("..", "..", "..", "examples", "digits", name) }

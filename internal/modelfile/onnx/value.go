@@ -155,7 +155,7 @@ func (p *parser) signature() error {
 
 // addSpec appends v, which is an "input" or an "output", to specs.
 func (p *parser) addSpec(specs *[]inference.Spec, v value, what string) error {
-	spec := inference.Spec{Name: v.name, Shape: v.shape, Symbols: v.symbols}
+	spec := inference.Spec{Name: v.name, Shape: v.shape, Symbols: inference.Symbols(v.symbols)}
 	info, known := elementOf(v.element)
 	switch {
 	case v.name == "":
@@ -176,13 +176,6 @@ func (p *parser) addSpec(specs *[]inference.Spec, v value, what string) error {
 	}
 	if !v.shaped {
 		p.addNote("The file does not declare the shape of %s %q.", what, fault.Clip(v.name))
-	}
-	named := false
-	for _, s := range v.symbols {
-		named = named || s != ""
-	}
-	if !named {
-		spec.Symbols = nil
 	}
 	if spec.Shape == nil {
 		spec.Shape = []int64{}

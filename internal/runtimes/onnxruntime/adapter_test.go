@@ -3,6 +3,7 @@ package onnxruntime_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -304,6 +305,22 @@ func TestOutputsComeInTheShapeTheyHaveWhateverTheModelDeclares(t *testing.T) {
 	}
 }
 
+func TestDimensionsOfUnknownNameMayDiffer(t *testing.T) {
+	x, y := value("x", tensor.FP32, "n", "?", "?"), value("y", tensor.FP32, "None", "?", "?")
+	session := load(t, single("Relu", nil, y, x), inference.Options{})
+	want := inference.Signature{
+		Inputs:  []inference.Spec{{Name: "x", DType: tensor.FP32, Shape: []int64{-1, -1, -1}, Symbols: []string{"n", "", ""}}},
+		Outputs: []inference.Spec{{Name: "y", DType: tensor.FP32, Shape: []int64{-1, -1, -1}}},
+	}
+	if diff := cmp.Diff(want, session.Signature()); diff != "" {
+		t.Errorf("signature differs (-want +got):\n%s", diff)
+	}
+	got, err := ask(t, session, &plain{}, onnxmodel.Floats("x", []int64{1, 2, 3}, 1, 2, 3, 4, 5, 6))
+	if err != nil || !slices.Equal(got[0].Shape, []int64{1, 2, 3}) {
+		t.Errorf("Run = %v, %v; want the input", got, err)
+	}
+}
+
 func TestModelWithoutInputsRuns(t *testing.T) {
 	model := onnxmodel.Model{
 		Initializers: []tensor.Tensor{onnxmodel.Floats("w", []int64{2}, -1, 2)},
@@ -380,6 +397,28 @@ func TestLibrarysMessagesGoToTheLogOfTheirModel(t *testing.T) {
 				t.Errorf("another model's log holds\n%s", other.String())
 			}
 		})
+	}
+}
+
+func TestManyWarningsOfALoadAreCounted(t *testing.T) {
+	model := onnxmodel.Model{
+		Nodes:   []onnxmodel.Node{{Op: "Relu", Inputs: []string{"x"}, Outputs: []string{"y"}}},
+		Inputs:  []onnxmodel.Value{value("x", tensor.FP32, 1)},
+		Outputs: []onnxmodel.Value{value("y", tensor.FP32, 1)},
+	}
+	for i := range 20 {
+		model.Initializers = append(model.Initializers, onnxmodel.Floats(fmt.Sprintf("never%d", i), []int64{1}, 1))
+	}
+	const count = `level=WARN msg="more library messages" runtime=onnxruntime count=12`
+	for level, want := range map[slog.Level][3]int{slog.LevelDebug: {8, 12, 1}, slog.LevelInfo: {8, 0, 1}, slog.LevelError: {0, 0, 0}} {
+		var out bytes.Buffer
+		log := slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelDebug}))
+		load(t, model.Encode(), inference.Options{Log: log, LogLevel: level})
+		const removing = ` msg="library message" runtime=onnxruntime text="Removing initializer 'never`
+		got := [3]int{strings.Count(out.String(), "level=WARN"+removing), strings.Count(out.String(), "level=DEBUG"+removing), strings.Count(out.String(), count)}
+		if got != want {
+			t.Errorf("level %v: %v warnings, hidden ones and counts, want %v; the log holds\n%s", level, got, want, out.String())
+		}
 	}
 }
 

@@ -19,7 +19,9 @@
 // whose shape does not follow from the inputs.
 //
 // A model is never parsed here; that is modelfile's, before any of its bytes come
-// this way. A fault in the library ends the process, which is why worker exists.
+// this way. What the library writes of a prepared model is read here, to lay its
+// weights out again. A fault in the library ends the process, which is why worker
+// exists.
 //
 // Each file holds one native object: the table of functions, the environment, the
 // session, the slot, the value; or one question: where to run, what a plug-in has,

@@ -165,14 +165,20 @@ type journal struct {
 	level slog.Level // messages below are not passed on
 	run   bool       // of a slot: a request's failure carries its messages, the log has them for debugging
 
-	mu     sync.Mutex // guards what follows
-	recent []string
-	worst  slog.Level // the highest level of a message so far
+	mu       sync.Mutex // guards what follows
+	loading  bool       // warnings beyond the first maxShown are for debugging
+	warnings int        // that came while loading
+	recent   []string
+	worst    slog.Level // the highest level of a message so far
 }
 
-const maxRecent = 8
+const (
+	maxRecent = 8
+	maxShown  = 8
+)
 
 func (j *journal) add(level slog.Level, text string) {
+	hidden := j.run
 	if level >= slog.LevelWarn {
 		j.mu.Lock()
 		j.worst = max(j.worst, level)
@@ -180,13 +186,28 @@ func (j *journal) add(level slog.Level, text string) {
 			j.recent = j.recent[1:]
 		}
 		j.recent = append(j.recent, text)
+		if j.loading && level == slog.LevelWarn {
+			j.warnings++
+			hidden = hidden || j.warnings > maxShown
+		}
 		j.mu.Unlock()
 	}
-	if j.run {
+	if hidden {
 		level = slog.LevelDebug
 	}
 	if level >= j.level && j.log != nil {
 		j.log.Log(context.Background(), level, "library message", "runtime", Name, "text", text)
+	}
+}
+
+// loaded says how many warnings of a load were not shown.
+func (j *journal) loaded() {
+	j.mu.Lock()
+	hidden := j.warnings - maxShown
+	j.loading = false
+	j.mu.Unlock()
+	if hidden > 0 && slog.LevelWarn >= j.level && j.log != nil {
+		j.log.Log(context.Background(), slog.LevelWarn, "more library messages", "runtime", Name, "count", hidden)
 	}
 }
 

@@ -49,6 +49,9 @@ func SpoilProofs(rt inference.Runtime) {
 // Clean shortens a text of the library.
 func Clean(text string) string { return clean(text) }
 
+// AlignWeights lays out the weights of the prepared model in a folder again.
+func AlignWeights(folder string) error { return alignWeights(folder) }
+
 // SignalStack returns where the thread's signal stack lies.
 func SignalStack() uintptr { return swapSignalStack(nil).base }
 

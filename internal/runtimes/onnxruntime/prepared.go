@@ -19,6 +19,10 @@ const (
 	preparedWeights = "weights.bin"
 )
 
+// preparedLayout is in the names of entries, so that those of builds which prepared
+// otherwise are not used: the first did not align weights.
+const preparedLayout = "aligned"
+
 // minPrepared is the size in bytes of the smallest model that is worth it.
 const minPrepared = 1 << 20
 
@@ -29,7 +33,7 @@ func (s *session) usePrepared(ctx context.Context, m inference.Model, o inferenc
 	if o.Cache == "" || !c.cpu() || o.OptimizationLevel <= 0 || len(m.Data) < minPrepared || ctx.Err() != nil {
 		return false
 	}
-	entry := prepared.Entry(o.Cache, m, Name, s.api.version)
+	entry := prepared.Entry(o.Cache, m, Name, s.api.version+"-"+preparedLayout)
 	used := entry.Use(ctx, o.Log,
 		func(folder string) error { return s.prepare(ctx, m.Data, o, folder) },
 		func() error { return s.loadPrepared(ctx, o, entry.Path(preparedModel)) })
@@ -69,7 +73,7 @@ func (s *session) prepare(ctx context.Context, data []byte, o inference.Options,
 	if failure := quiet.compile(ctx, data, options, o, candidate{}); failure != nil {
 		return quiet.messages.explain(failure)
 	}
-	return nil
+	return alignWeights(folder)
 }
 
 // loadPrepared makes the native session of a prepared model. Its graph is as the

@@ -50,9 +50,10 @@ func (r *ortRuntime) newSession(ctx context.Context, m inference.Model, o infere
 	const op = "onnxruntime.load"
 	s := &session{
 		api: r.api, env: r.env, subject: "model " + m.Name, log: o.Log, level: o.LogLevel, profile: o.Profile != "",
-		messages: &journal{log: o.Log, level: o.LogLevel}, slots: map[*slot]struct{}{},
+		messages: &journal{log: o.Log, level: o.LogLevel, loading: true}, slots: map[*slot]struct{}{},
 	}
 	s.id = r.env.open("", s.messages)
+	defer s.messages.loaded()
 	defer func() {
 		if failure != nil {
 			failure = s.messages.explain(failure)

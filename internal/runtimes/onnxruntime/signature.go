@@ -2,7 +2,6 @@ package onnxruntime
 
 import (
 	"fmt"
-	"slices"
 	"unsafe"
 
 	"verge/internal/fault"
@@ -89,12 +88,11 @@ func (a *api) spec(info uintptr) (spec inference.Spec, err error) {
 		if status := a.call(getSymbolicDimensions, shape, uintptr(unsafe.Pointer(&symbols[0])), uintptr(len(symbols))); status != nil {
 			return spec, status
 		}
-		for _, s := range symbols {
-			spec.Symbols = append(spec.Symbols, native.String(s, 256)) // belongs to info
+		names := make([]string, len(symbols))
+		for i, s := range symbols {
+			names[i] = native.String(s, 256) // belongs to info
 		}
-		if !slices.ContainsFunc(spec.Symbols, func(s string) bool { return s != "" }) {
-			spec.Symbols = nil
-		}
+		spec.Symbols = inference.Symbols(names)
 	}
 	return spec, nil
 }
