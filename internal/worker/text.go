@@ -73,10 +73,20 @@ func clean(text string) string {
 	return strings.TrimSpace(basenames(text))
 }
 
-// basenames replaces each absolute path of two elements or more by its last one.
+// basenames replaces each absolute path of two elements or more by its last one. What
+// follows the colon of a URL's scheme is no path.
 func basenames(text string) string {
 	var b strings.Builder
 	for i := 0; i < len(text); {
+		if rest := text[i:]; i > 0 && text[i-1] == ':' && strings.HasPrefix(rest, "//") {
+			end := i + len(rest)
+			if n := strings.IndexAny(rest, " \"'`),;]"); n >= 0 {
+				end = i + n
+			}
+			b.WriteString(text[i:end])
+			i = end
+			continue
+		}
 		if text[i] != '/' || i > 0 && !strings.ContainsRune(" \"'`(=:,[", rune(text[i-1])) {
 			b.WriteByte(text[i])
 			i++
