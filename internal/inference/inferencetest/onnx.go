@@ -38,6 +38,7 @@ func ONNX(tb testing.TB) Suite {
 		NonZero: onnxmodel.NonZero(),
 		Repeat:  onnxmodel.Repeat(),
 		Lookup:  onnxmodel.Lookup(),
+		Narrow:  narrowONNX(),
 		Loop:    onnxmodel.Loop(),
 		Weights: onnxmodel.Weights(4 << 20),
 		Unknown: onnxmodel.Unknown(),

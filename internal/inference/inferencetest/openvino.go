@@ -41,6 +41,8 @@ func OpenVINO(tb testing.TB) Suite {
 		NonZero: irmodel.NonZero(),
 		Repeat:  irmodel.Repeat(),
 		Lookup:  irmodel.Lookup(),
+		Narrow:  irmodel.Narrow(),
+		Sum:     irmodel.Sum(10),
 		Weights: irmodel.Weights(4 << 20),
 		Unknown: irmodel.Unknown(),
 		Known:   DigitsIn(tb, "digits.xml", "digits.bin"),

@@ -30,6 +30,8 @@ type Suite struct {
 	NonZero  []byte                  // the output's shape follows from values
 	Repeat   []byte                  // the output's size does
 	Lookup   []byte                  // refuses an index
+	Narrow   []byte                  // an operator behind the first refuses a shape
+	Sum      []byte                  // keeps the sum of 10 and all of its inputs, and answers with it
 	Loop     []byte                  // ends only when it is told to
 	Weights  []byte                  // has 16 MiB of weights
 	Unknown  []byte                  // has an operator that nobody has
@@ -69,7 +71,7 @@ type Known struct {
 func Run(t *testing.T, s Suite) {
 	t.Helper()
 	for _, group := range []func(*testing.T, Suite){
-		describes, answers, computes, types, refuses, refusesLate, loads, cancels, interrupts, closes, frees, shares,
+		describes, answers, computes, types, refuses, refusesLate, recovers, keeps, loads, cancels, interrupts, closes, frees, shares,
 	} {
 		group(t, s)
 	}

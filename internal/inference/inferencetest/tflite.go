@@ -34,6 +34,8 @@ func TFLite(tb testing.TB) Suite {
 		NonZero: tflitemodel.NonZero(),
 		Repeat:  tflitemodel.Repeat(),
 		Lookup:  tflitemodel.Lookup(),
+		Narrow:  narrowTFLite(),
+		Sum:     tflitemodel.Sum(10),
 		Loop:    tflitemodel.Loop(),
 		Weights: tflitemodel.Weights(4 << 20),
 		Unknown: tflitemodel.Unknown(),

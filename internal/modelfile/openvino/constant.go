@@ -104,7 +104,7 @@ func (t elementType) misfit(n, size int64) string {
 func (p *parser) checkExtent(e element, l *layer, x extent) error {
 	switch {
 	case p.weights < 0:
-		return corrupt(e.line, "%s needs bytes %d to %d of the .bin file, which is not there", l.describe(), x.offset, x.lastByte()).
+		return corrupt(e.line, "%s needs bytes %d to %d of the .bin file, which is not there, or empty", l.describe(), x.offset, x.lastByte()).
 			WithHint(weightsHint)
 	case x.size > p.weights || x.offset > p.weights-x.size:
 		return corrupt(e.line, "%s needs bytes %d to %d of the .bin file, which has %d", l.describe(), x.offset, x.lastByte(), p.weights).

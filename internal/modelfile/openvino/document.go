@@ -53,7 +53,8 @@ func (d *document) token() (xml.Token, error) {
 		switch t := t.(type) {
 		case xml.Comment:
 		case xml.Directive:
-			return nil, corrupt(d.line, "a document type or another declaration <!… is not allowed").WithHint(formatHint)
+			return nil, corrupt(d.line, "a document type or another declaration <!… is refused: OpenVINO writes none").
+				WithHint(declarationHint)
 		case xml.ProcInst:
 			if t.Target != "xml" || d.declared || d.elements > 0 {
 				return nil, corrupt(d.line, "the processing instruction <?%s is not allowed here", fault.Clip(t.Target)).WithHint(formatHint)
@@ -101,7 +102,7 @@ func (d *document) enter(t xml.StartElement) (element, error) {
 	case d.elements > d.lim.Elements:
 		return e, tooLarge("the file has more than %d elements", d.lim.Elements)
 	case len(d.open) > d.lim.Depth:
-		return e, tooLarge("line %d: elements are nested more than %d deep", e.line, d.lim.Depth)
+		return e, tooLarge("line %d: elements are nested more than %d deep", e.line, d.lim.Depth).WithHint(deepHint)
 	case len(e.attrs) > d.lim.Attributes:
 		return e, tooLarge("line %d: <%s> has %d attributes, the limit is %d", e.line, fault.Clip(e.name), len(e.attrs), d.lim.Attributes)
 	}

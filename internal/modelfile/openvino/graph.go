@@ -121,6 +121,7 @@ func (p *parser) layer(e element, g *graph) error {
 
 // Kinds of layers that the reader knows.
 const (
+	kindAssign    = "Assign"
 	kindConst     = "Const"
 	kindConvert   = "Convert"
 	kindParameter = "Parameter"

@@ -15,10 +15,12 @@ import (
 )
 
 const (
-	damaged = "Copy or convert the model again; the file is damaged or was cut off."
-	check   = "Check that the file is the .xml of an OpenVINO model, and convert it again."
-	beside  = "Give the .bin that was written with this .xml, beside it."
-	floats  = "Convert the model with FP32 inputs and outputs, or cast inside it."
+	damaged    = "Copy or convert the model again; the file is damaged or was cut off."
+	check      = "Check that the file is the .xml of an OpenVINO model, and convert it again."
+	beside     = "Give the .bin that was written with this .xml, beside it."
+	undeclared = "Convert the model again: an OpenVINO file has no <!DOCTYPE …> and no <!ENTITY …>."
+	shallow    = "Check that the file is the .xml of an OpenVINO model. If it is, convert it with fewer If and Loop inside each other."
+	floats     = "Convert the model with FP32 inputs and outputs, or cast inside it."
 )
 
 type refusal struct {
@@ -58,7 +60,7 @@ func TestADocumentThatIsNoModelIsRefusedWithAReason(t *testing.T) {
 		"text":                     {"hello <net>", 0, fault.Corrupt, `line 1: the file begins with "hello", not with a tag`, check},
 		"another document":         {"<html></html>", 0, fault.Corrupt, "line 1: the file begins with <html>, not with <net>", check},
 		"an end alone":             {"</net>", 0, fault.Corrupt, "line 1: </net> ends what has not begun", damaged},
-		"a bomb of entities":       {bomb, 0, fault.Corrupt, "line 1: a document type or another declaration <!… is not allowed", check},
+		"a bomb of entities":       {bomb, 0, fault.Corrupt, "line 1: a document type or another declaration <!… is refused: OpenVINO writes none", undeclared},
 		"an entity of its own":     {"<net version=\"11\">&b;</net>", 0, fault.Corrupt, "line 1: invalid character entity &b;", damaged},
 		"a processing instruction": {"<?xml version=\"1.0\"?>\n<?php x?><net/>", 0, fault.Corrupt, "line 2: the processing instruction <?php is not allowed here", check},
 		"a second declaration":     {"<?xml version=\"1.0\"?><?xml version=\"1.0\"?><net/>", 0, fault.Corrupt, "line 1: the processing instruction <?xml is not allowed here", check},
@@ -141,7 +143,7 @@ func TestLayersThatDoNotFitAreRefusedWithAReason(t *testing.T) {
 
 func TestWeightsThatDoNotFitAreRefusedWithAReason(t *testing.T) {
 	tests := map[string]refusal{
-		"no .bin file":        {with(constant(2, "w", "f32", "2", 8, 8)), -1, fault.Corrupt, `line 5: Const "w" needs bytes 8 to 16 of the .bin file, which is not there`, beside},
+		"no .bin file":        {with(constant(2, "w", "f32", "2", 8, 8)), -1, fault.Corrupt, `line 5: Const "w" needs bytes 8 to 16 of the .bin file, which is not there, or empty`, beside},
 		"a short .bin file":   {with(constant(2, "w", "f32", "2", 8, 8)), 15, fault.Corrupt, `line 5: Const "w" needs bytes 8 to 16 of the .bin file, which has 15`, beside},
 		"a size that is huge": {with(constant(2, "w", "f32", "2", 1<<62, 1<<62+1<<61)), 15, fault.Corrupt, `line 5: Const "w" needs bytes 4611686018427387904 to 9223372036854775807 of the .bin file, which has 15`, beside},
 		"weights in a body": {
@@ -172,35 +174,36 @@ func TestEachLimitIsKept(t *testing.T) {
 		set     func(*openvino.Limits)
 		xml     string
 		message string
+		hint    string
 	}{
-		"file":       {func(l *openvino.Limits) { l.FileBytes = 9 }, "<net></net>", "the file has 11 bytes, the limit is 9"},
-		"tag":        {func(l *openvino.Limits) { l.TokenBytes = 200 }, with(layer(2, "A", strings.Repeat("a", 200))), "a tag or a text is longer than 200 bytes"},
-		"comment":    {func(l *openvino.Limits) { l.TokenBytes = 200 }, "<!--" + strings.Repeat("a", 200) + "-->", "a tag or a text is longer than 200 bytes"},
-		"elements":   {func(l *openvino.Limits) { l.Elements = 9 }, small(), "the file has more than 9 elements"},
-		"attributes": {func(l *openvino.Limits) { l.Attributes = 3 }, with(), "line 3: <layer> has 4 attributes, the limit is 3"},
-		"depth":      {func(l *openvino.Limits) { l.Depth = 30 }, with(layer(2, "A", "a", deep)), "line 5: elements are nested more than 30 deep"},
-		"layers":     {func(l *openvino.Limits) { l.Layers = 18 }, small(), "the file has more than 18 layers"},
-		"ports":      {func(l *openvino.Limits) { l.Ports = 20 }, small(), "the file has more than 20 ports"},
-		"edges":      {func(l *openvino.Limits) { l.Edges = 12 }, small(), "the file has more than 12 edges"},
-		"kinds":      {func(l *openvino.Limits) { l.Kinds = 7 }, small(), "the file has more than 7 different operators"},
-		"name":       {func(l *openvino.Limits) { l.NameBytes = 20 }, with(layer(2, "A", strings.Repeat("a", 21))), `line 5: attribute "name" of <layer> has 21 bytes, the limit is 20`},
-		"dimension":  {func(l *openvino.Limits) { l.NameBytes = 20 }, with(layer(2, "A", "a", "<output><port id=\"0\"><dim>"+strings.Repeat("1", 21)+"</dim></port></output>")), "line 5: the text in <dim> is longer than 20 bytes"},
+		"file":       {func(l *openvino.Limits) { l.FileBytes = 9 }, "<net></net>", "the file has 11 bytes, the limit is 9", ""},
+		"tag":        {func(l *openvino.Limits) { l.TokenBytes = 200 }, with(layer(2, "A", strings.Repeat("a", 200))), "a tag or a text is longer than 200 bytes", ""},
+		"comment":    {func(l *openvino.Limits) { l.TokenBytes = 200 }, "<!--" + strings.Repeat("a", 200) + "-->", "a tag or a text is longer than 200 bytes", ""},
+		"elements":   {func(l *openvino.Limits) { l.Elements = 9 }, small(), "the file has more than 9 elements", ""},
+		"attributes": {func(l *openvino.Limits) { l.Attributes = 3 }, with(), "line 3: <layer> has 4 attributes, the limit is 3", ""},
+		"depth":      {func(l *openvino.Limits) { l.Depth = 30 }, with(layer(2, "A", "a", deep)), "line 5: elements are nested more than 30 deep", shallow},
+		"layers":     {func(l *openvino.Limits) { l.Layers = 18 }, small(), "the file has more than 18 layers", ""},
+		"ports":      {func(l *openvino.Limits) { l.Ports = 20 }, small(), "the file has more than 20 ports", ""},
+		"edges":      {func(l *openvino.Limits) { l.Edges = 12 }, small(), "the file has more than 12 edges", ""},
+		"kinds":      {func(l *openvino.Limits) { l.Kinds = 7 }, small(), "the file has more than 7 different operators", ""},
+		"name":       {func(l *openvino.Limits) { l.NameBytes = 20 }, with(layer(2, "A", strings.Repeat("a", 21))), `line 5: attribute "name" of <layer> has 21 bytes, the limit is 20`, ""},
+		"dimension":  {func(l *openvino.Limits) { l.NameBytes = 20 }, with(layer(2, "A", "a", "<output><port id=\"0\"><dim>"+strings.Repeat("1", 21)+"</dim></port></output>")), "line 5: the text in <dim> is longer than 20 bytes", ""},
 		"tensor name": {
 			func(l *openvino.Limits) { l.NameBytes = 20 },
 			net([]string{parameter(0, "x", "f32", "1", named(0, "FP32", strings.Repeat("a", 21), 1)), result(1, "r")}, []string{edge(0, 0, 1, 0)}),
-			`the name of input "aaaaaaaaaaaaaaaaaaaaa" has 21 bytes, the limit is 20`,
+			`the name of input "aaaaaaaaaaaaaaaaaaaaa" has 21 bytes, the limit is 20`, "",
 		},
-		"text":    {func(l *openvino.Limits) { l.TextBytes = 30 }, with(layer(2, "A", strings.Repeat("a", 40))), "the names in the file take more than 30 bytes"},
-		"inputs":  {func(*openvino.Limits) {}, many(257, 1), "the model has more than 256 inputs"},
-		"outputs": {func(*openvino.Limits) {}, many(1, 257), "the model has more than 256 outputs"},
-		"both":    {func(*openvino.Limits) {}, many(300, 300), "the model has more than 512 inputs and outputs"},
+		"text":    {func(l *openvino.Limits) { l.TextBytes = 30 }, with(layer(2, "A", strings.Repeat("a", 40))), "the names in the file take more than 30 bytes", ""},
+		"inputs":  {func(*openvino.Limits) {}, many(257, 1), "the model has more than 256 inputs", ""},
+		"outputs": {func(*openvino.Limits) {}, many(1, 257), "the model has more than 256 outputs", ""},
+		"both":    {func(*openvino.Limits) {}, many(300, 300), "the model has more than 512 inputs and outputs", ""},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			limits := openvino.DefaultLimits()
 			tt.set(&limits)
 			_, err := openvino.Read(strings.NewReader(tt.xml), int64(len(tt.xml)), smallBin, limits)
-			refusal{kind: fault.TooLarge, message: tt.message}.check(t, err)
+			refusal{kind: fault.TooLarge, message: tt.message, hint: tt.hint}.check(t, err)
 		})
 	}
 }

@@ -25,6 +25,7 @@ type Model struct {
 
 	Operators []OperatorCount `json:"operators"` // most frequent first, then by operator set and name
 	Layers    int             `json:"layers"`    // sum of Operators
+	Stateful  bool            `json:"stateful"`  // keeps values from one run to the next, in variables
 
 	Parameters     int64 `json:"parameters"`      // elements of all Const layers; those with the same data count once
 	ParameterBytes int64 `json:"parameter_bytes"` // bytes of the .bin file that Const layers use

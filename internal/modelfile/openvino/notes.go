@@ -33,8 +33,12 @@ func (o OperatorCount) compare(other OperatorCount) int {
 func (p *parser) note() {
 	newest := 0
 	for _, o := range p.m.Operators {
-		n, _ := o.standard()
+		n, standard := o.standard()
 		newest = max(newest, n)
+		p.m.Stateful = p.m.Stateful || standard && o.Name == kindAssign // a ReadValue alone reads what was first
+	}
+	if p.m.Stateful {
+		p.addNote("The model keeps values from one run to the next: an answer depends on the requests before it.")
 	}
 	if newest > newestOpset {
 		p.addNote("Operator set %d is newer than %d, the newest that this version knows: a library may refuse it.", newest, newestOpset)

@@ -3,6 +3,7 @@ package openvino_test
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -84,11 +85,14 @@ func TestReadAgreesWithTheLibrary(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			if m.Stateful != (m.Notes != nil) || m.Stateful != (name == "summator") {
+				t.Errorf("Stateful = %t, notes %q", m.Stateful, m.Notes)
+			}
 			if len(m.Signature.Inputs) != 1 || len(m.Signature.Outputs) != 1 {
 				t.Fatalf("signature = %v, want one input and one output", m.Signature)
 			}
 			if m.ParameterBytes != tt.bytes || m.Layers != tt.layers || m.IRVersion != tt.ir ||
-				m.Signature.Inputs[0].String() != tt.in || m.Signature.Outputs[0].String() != tt.out || m.Notes != nil {
+				m.Signature.Inputs[0].String() != tt.in || m.Signature.Outputs[0].String() != tt.out {
 				t.Errorf("Read = %+v, want %+v", m, tt)
 			}
 		})
@@ -207,6 +211,33 @@ func TestNotesTellWhatTheFileDoesNot(t *testing.T) {
 	}
 	if m.UnsizedValues != 3 {
 		t.Errorf("UnsizedValues = %d, want 3", m.UnsizedValues)
+	}
+}
+
+func TestAModelThatWritesToVariablesKeepsValues(t *testing.T) {
+	const note = "The model keeps values from one run to the next: an answer depends on the requests before it."
+	for name, tt := range map[string]struct {
+		layers []string
+		want   []string
+	}{
+		"written and read": {[]string{layer(2, "ReadValue", "v"), layer(3, "Assign", "v")}, []string{note}},
+		"written inside of a body": {
+			[]string{layer(2, "Loop", "l", "<body><layers>", layer(0, "Assign", "v"), "</layers><edges/></body>")}, []string{note},
+		},
+		"only read": {[]string{layer(2, "ReadValue", "v")}, nil},
+		"another's operator of that name": {
+			[]string{`<layer id="2" name="v" type="Assign" version="acme"/>`}, []string{`Operators of "acme" need an extension of the library.`},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m, err := read(with(tt.layers...), 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if want := slices.Contains(tt.want, note); m.Stateful != want || !cmp.Equal(tt.want, m.Notes) {
+				t.Errorf("Stateful = %t, notes %q; want %t, %q", m.Stateful, m.Notes, want, tt.want)
+			}
+		})
 	}
 }
 

@@ -79,6 +79,9 @@ const (
 	damagedHint = "Copy or convert the model again; the file is damaged or was cut off."
 	formatHint  = "Check that the file is the .xml of an OpenVINO model, and convert it again."
 	weightsHint = "Give the .bin that was written with this .xml, beside it."
+
+	declarationHint = "Convert the model again: an OpenVINO file has no <!DOCTYPE …> and no <!ENTITY …>."
+	deepHint        = "Check that the file is the .xml of an OpenVINO model. If it is, convert it with fewer If and Loop inside each other."
 )
 
 // corrupt returns the error for a document that is no OpenVINO model.

@@ -111,10 +111,24 @@ func (p *parser) node(g *graph, t table, position int) {
 		return
 	}
 	p.codes[index].count++
-	name := p.codes[index].name
+	name, custom := p.codes[index].name, p.codes[index].custom
+	inputs, n := firstInputs{}, 0
+	for i := range inputs {
+		inputs[i] = -1
+	}
 	p.int32s(p.vector(t, operatorInputs, 4, "inputs of an operator"), func(i int64) {
+		if n < len(inputs) {
+			inputs[n] = i
+		}
+		n++
+		if custom && name == ethosUOperator {
+			p.scratch(g, i)
+		}
 		p.use(g, t, position, name, i)
 	})
+	if !custom {
+		p.keep(g, position, name, inputs)
+	}
 	p.int32s(p.vector(t, operatorOutputs, 4, "outputs of an operator"), func(i int64) {
 		p.make(g, t, position, name, i)
 	})
@@ -139,6 +153,17 @@ func (p *parser) use(g *graph, t table, position int, name string, i int64) {
 			position, fault.Clip(name), g.index, p.describe(&g.tensors[i]))
 	default:
 		g.tensors[i].life.last = position + 1
+	}
+}
+
+// scratch notes that tensor i is memory for the operator of an Ethos-U, which Vela
+// writes as an input that nothing makes. A library that lacks the operator does not
+// come to look at it.
+func (p *parser) scratch(g *graph, i int64) {
+	if i >= 0 && i < int64(len(g.tensors)) {
+		if f := &g.tensors[i]; !f.available() {
+			f.life = life{made: true, first: g.nodes, last: g.nodes}
+		}
 	}
 }
 
@@ -186,6 +211,9 @@ func (p *parser) options(g *graph, t table, position int, name string) {
 			return
 		}
 		p.calls[g.index] = append(p.calls[g.index], int(i))
+		if name == "CALL_ONCE" {
+			mark(&p.once, int(i))
+		}
 	}
 	p.union(t, operatorOptions, builtinOptions[:], "table of options", calls)
 	p.union(t, operatorOptions2, builtinOptions2[:], "table of options", calls)

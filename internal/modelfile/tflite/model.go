@@ -22,6 +22,8 @@ type Model struct {
 	Operators []OperatorCount `json:"operators"` // most frequent first, then by name and version
 	Nodes     int             `json:"nodes"`     // sum of Operators
 	EdgeTPU   bool            `json:"edge_tpu"`  // compiled for the Edge TPU: cannot run without it
+	EthosU    bool            `json:"ethos_u"`   // compiled by Vela for an Ethos-U: cannot run without it
+	Stateful  bool            `json:"stateful"`  // keeps values from one run to the next, in tensors or in variables
 
 	Parameters     int64 `json:"parameters"`      // elements of all constant tensors; those that share a buffer count once
 	ParameterBytes int64 `json:"parameter_bytes"` // size of their buffers
@@ -69,24 +71,36 @@ func (m *Model) CustomOperators() []string {
 
 const (
 	edgeTPUOperator = "edgetpu-custom-op"
-	flexPrefix      = "Flex" // of TensorFlow's own operators (tensorflow/lite/delegates/flex)
+	ethosUOperator  = "ethos-u" // of Vela, Arm's compiler
+	flexPrefix      = "Flex"    // of TensorFlow's own operators (tensorflow/lite/delegates/flex)
 )
 
 // bundled are the custom operators that TensorFlow Lite has itself
 // (tensorflow/lite/core/kernels/register.cc).
 var bundled = []string{"AudioSpectrogram", "Mfcc", "NumericVerify", "TFLite_Detection_PostProcess"} //nolint:gochecknoglobals // a constant table
 
+// onlyLiteRT are those that LiteRT has besides.
+var onlyLiteRT = []string{"Convolution2DTransposeBias", "MaxPoolingWithArgmax2D", "MaxUnpooling2D"} //nolint:gochecknoglobals // a constant table
+
 // note adds what a person should know before the model is deployed.
 func (p *parser) note() {
 	if v := p.m.SchemaVersion; v > schemaVersion {
 		p.addNote("Schema version %d is newer than %d, the newest that this version knows: a library may refuse it.", v, schemaVersion)
+	}
+	if p.m.Stateful = p.stateful(); p.m.Stateful {
+		p.addNote("The model keeps values from one run to the next: an answer depends on the requests before it.")
 	}
 	for _, name := range p.m.CustomOperators() {
 		switch {
 		case name == edgeTPUOperator:
 			p.m.EdgeTPU = true
 			p.addNote("The model is compiled for the Edge TPU: it runs only with that device and its delegate.")
+		case name == ethosUOperator:
+			p.m.EthosU = true
+			p.addNote("The model is compiled by Vela for an Arm Ethos-U: it runs only with that device and its delegate. Without, use the file that Vela was given.")
 		case slices.Contains(bundled, name):
+		case slices.Contains(onlyLiteRT, name):
+			p.addNote("Custom operator %s is in LiteRT, but not in the classic TensorFlow Lite library.", name)
 		case strings.HasPrefix(name, flexPrefix):
 			p.addNote("Operator %s needs the Flex delegate, which runs operators of TensorFlow.", fault.Clip(name))
 		default:

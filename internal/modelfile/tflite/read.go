@@ -58,6 +58,7 @@ type parser struct {
 	dims      []int64 // of the tensor in hand, which the next one overwrites
 	edges     int     // in calls
 	metadata  span    // the TFLite metadata
+	keeping
 }
 
 type operatorCode struct {

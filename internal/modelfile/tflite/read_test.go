@@ -45,6 +45,7 @@ func TestReadTellsWhatAModelSaysOfItself(t *testing.T) {
 		Parameters: 4 + 2, ParameterBytes: 16 + 19, // w and same share a buffer; two words
 		ActivationBytes: 2 + 16 + 8 + 16 + 16, // x, n, state, y, and h with 1 row
 		UnsizedValues:   1,                    // ?
+		Stateful:        true,
 		Metadata: &tflite.Metadata{
 			Name: "small", Description: "A model.", Version: "v1", Author: "nobody", Licence: "none",
 			Inputs: []tflite.TensorMetadata{
@@ -60,6 +61,7 @@ func TestReadTellsWhatAModelSaysOfItself(t *testing.T) {
 		},
 		Files: []tflite.AppendedFile{{"labels.txt", 8}, {"notes/a.bin", 1}},
 		Notes: []string{
+			"The model keeps values from one run to the next: an answer depends on the requests before it.",
 			"Operator FlexErf needs the Flex delegate, which runs operators of TensorFlow.",
 			"Custom operator Levitate needs an extension of the library.",
 		},
@@ -154,8 +156,8 @@ func sparsity(segments []int32, indices []uint16) fields {
 
 func TestReadNotesWhatAPersonShouldKnow(t *testing.T) {
 	g := tinyGraph()
-	g[3] = []fields{operator(0, []int32{0, 1}, []int32{2}), operator(1, nil, nil), operator(2, nil, nil)}
-	m := model([]fields{code(addCode), code(1000), custom("edgetpu-custom-op")}, []fields{g}, make([]byte, 16), []byte("nonsense, and more"))
+	g[3] = []fields{operator(0, []int32{0, 1}, []int32{2}), operator(1, nil, nil), operator(2, nil, nil), operator(3, nil, nil)}
+	m := model([]fields{code(addCode), code(1000), custom("edgetpu-custom-op"), custom("MaxUnpooling2D")}, []fields{g}, make([]byte, 16), []byte("nonsense, and more"))
 	m = m.with(fields{0: uint32(4), 6: []fields{{0: "TFLITE_METADATA", 1: uint32(2)}}})
 	got, err := read(file(m))
 	if err != nil {
@@ -164,6 +166,7 @@ func TestReadNotesWhatAPersonShouldKnow(t *testing.T) {
 	want := []string{
 		`The TFLite metadata cannot be read: at byte 136: a ModelMetadata has the identifier "ense", want "M001".`,
 		"Schema version 4 is newer than 3, the newest that this version knows: a library may refuse it.",
+		"Custom operator MaxUnpooling2D is in LiteRT, but not in the classic TensorFlow Lite library.",
 		"The model is compiled for the Edge TPU: it runs only with that device and its delegate.",
 		"Operator number 1000 is newer than this version: a library may refuse it.",
 	}

@@ -83,7 +83,11 @@ func (p *parser) specs(g *graph, tensors []named, what string) []inference.Spec 
 			name = fmt.Sprintf("%s_%d", what, i)
 		}
 		p.servable(g, f, name, what)
-		specs = append(specs, p.spec(f, inference.UniqueName(specs, name, what)))
+		spec := p.spec(f, inference.UniqueName(specs, name, what))
+		if f.rankless && what == "output" {
+			spec.Shape = nil
+		}
+		specs = append(specs, spec)
 	}
 	return specs
 }
@@ -98,7 +102,7 @@ func (p *parser) servable(g *graph, f *tensorFacts, name, what string) {
 			WithHint("Convert the model with FLOAT32 inputs and outputs, or cast inside it."))
 	case what == "input" && !f.input, what == "output" && !f.output:
 		p.corrupt(f.at, "%s %q of the signature is no %s of subgraph %d", what, name, what, g.index)
-	case f.rankless && p.ranked:
+	case f.rankless && (p.ranked || what == "output"):
 		p.addNote("The file does not declare the shape of %s %q.", what, name)
 	}
 }

@@ -76,6 +76,7 @@ func (p *parser) tensor(t table, tensors int64) tensorFacts {
 		rankless: !p.bool(t, tensorHasRank),
 	}
 	p.ranked = p.ranked || !f.rankless
+	p.variables = p.variables || f.variable
 	info, known := elementOf(f.element)
 	switch {
 	case p.err != nil:
@@ -186,7 +187,8 @@ func (p *parser) quantization(f *tensorFacts, t table, tensors int64) {
 	case zeros.n != scales.n:
 		p.corrupt(f.at, "%s has %d scales and %d zero points", p.describe(f), scales.n, zeros.n)
 	case axis < 0 || rank > 0 && axis >= rank:
-		p.corrupt(f.at, "%s with %d dimensions has its scales along dimension %d", p.describe(f), rank, axis)
+		p.fail(fault.New(fault.Corrupt, opRead, "at byte %d: %s with %d dimensions has its scales along dimension %d", f.at, p.describe(f), rank, axis).
+			WithHint("Convert the model again: TensorFlow Lite refuses it, although TensorFlow Lite Micro may not."))
 	case scales.n != 1 && rank > 0 && scales.n != p.dims[axis]:
 		p.corrupt(f.at, "%s has %d scales for %d entries of dimension %d", p.describe(f), scales.n, p.dims[axis], axis)
 	}

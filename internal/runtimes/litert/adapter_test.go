@@ -54,19 +54,40 @@ func check(tb testing.TB, err error, kind fault.Kind, text, hint string) {
 }
 
 func TestModelsThatDoNotLoadSayWhy(t *testing.T) {
-	const export = "Export the model with inputs and outputs of numbers, or run it in another runtime (deployment.runtime)."
+	const strings = "Set deployment.runtime to tflite: the classic TensorFlow Lite library takes strings."
 	cut := tflitemodel.Join()
 	for name, tc := range map[string]struct {
 		data       []byte
 		kind       fault.Kind
 		text, hint string
 	}{
-		"empty":            {nil, fault.Corrupt, "model m@1: the file is empty", ""},
-		"cut":              {cut[:len(cut)/2], fault.Corrupt, "model m@1: the library says invalid flatbuffer", ""},
-		"unknown operator": {tflitemodel.Unknown(), fault.Unsupported, "model m@1: Encountered unresolved custom op: Levitate; See instructions: https://www.tensorflow.org/lite/guide/ops_custom; Node number 0 (Levitate) failed to prepare", ""},
+		"empty": {nil, fault.Corrupt, "model m@1: the file is empty", ""},
+		"cut":   {cut[:len(cut)/2], fault.Corrupt, "model m@1: the library says invalid flatbuffer", ""},
+		"unknown operator": {
+			tflitemodel.Unknown(), fault.Unsupported, unresolved("Levitate"),
+			"Convert the model again with built-in operators only: this one is part of the program that the model was made for.",
+		},
+		"an operator of Vela": {
+			custom("ethos-u"), fault.Unsupported, unresolved("ethos-u"),
+			"The model was compiled by Vela for an Arm Ethos-U: give the file that Vela was given.",
+		},
+		"an operator of TensorFlow": {
+			custom("FlexErf"), fault.Unsupported,
+			"model m@1: " + flexMissing + "; Node number 0 (FlexErf) failed to prepare",
+			"Convert the model again without operators of TensorFlow (SELECT_TF_OPS).",
+		},
 		"strings": {
 			tflitemodel.Identity(tensor.Bytes, -1), fault.Unsupported,
-			`model m@1: input "x" has element type string, which LiteRT's interface cannot carry`, export,
+			`model m@1: input "x" has element type string, which LiteRT's interface cannot carry`, strings,
+		},
+		"strings and an unknown operator": {
+			customOf("Levitate", tensor.Bytes), fault.Unsupported,
+			`model m@1: input "x" has element type string, which LiteRT's interface cannot carry`,
+			"The model needs the operator Levitate as well. Convert the model again with built-in operators only: this one is part of the program that the model was made for.",
+		},
+		"complex numbers": {
+			complexInput(), fault.Unsupported,
+			`model m@1: input "x" has element type complex64, which LiteRT's interface cannot carry`, "Export the model with inputs and outputs of numbers.",
 		},
 		"a version of an operator that is to come": {
 			operator(tflitemodel.Operator{Op: tflitemodel.ReLU, Version: 99, Inputs: []int{0}, Outputs: []int{1}}), fault.Unsupported,
@@ -79,6 +100,11 @@ func TestModelsThatDoNotLoadSayWhy(t *testing.T) {
 		})
 	}
 }
+
+// flexMissing is what the libraries say of TensorFlow's own operators.
+const flexMissing = "Select TensorFlow op(s), included in the given model, is(are) not supported by this interpreter. " +
+	"Make sure you apply/link the Flex delegate before inference. " +
+	`For the Android, it can be resolved by adding "org.tensorflow:tensorflow-lite-select-tf-ops" dependency`
 
 // operator returns a model of one operator from x FP32[1] to y FP32[1].
 func operator(o tflitemodel.Operator) []byte {
@@ -121,7 +147,7 @@ func TestRunsThatFailSayWhy(t *testing.T) {
 			[]tensor.Tensor{onnxmodel.Floats("x", []int64{1}, 3), onnxmodel.Ints("times", []int64{1}, 2)},
 			fault.Unsupported,
 			"model m@1: an output takes its shape from values, right where an operator makes it, which LiteRT's interface cannot give",
-			"Run the model in another runtime (deployment.runtime: openvino).",
+			"Run the model in another runtime (deployment.runtime: openvino or tflite).",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -195,6 +221,12 @@ func TestDevicesAndProvidersAreRefusedOrFallBackByName(t *testing.T) {
 				t.Errorf("Run = %v, %v; want 1 to 5", got, err)
 			}
 		})
+	}
+}
+
+func TestLiteRTHasOperatorsOfItsOwn(t *testing.T) {
+	for _, name := range []string{"Convolution2DTransposeBias", "MaxPoolingWithArgmax2D", "MaxUnpooling2D"} {
+		load(t, custom(name), inference.Options{}) // it has no operand that one could run it with
 	}
 }
 

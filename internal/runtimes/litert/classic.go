@@ -9,6 +9,7 @@ import (
 
 	"verge/internal/fault"
 	"verge/internal/inference"
+	"verge/internal/inference/tflitefile"
 	"verge/internal/native"
 )
 
@@ -51,13 +52,14 @@ func (c *classic) offer() offer {
 type classicModel struct {
 	library   *classic
 	data      []byte // the file, which the library reads as long as the model is there
+	outline   *outline
 	handle    uintptr
 	signature inference.Signature
 }
 
 // read implements library.
 func (c *classic) read(data []byte) (model, *fault.Error) {
-	m := &classicModel{library: c, data: data}
+	m := &classicModel{library: c, data: data, outline: readOutline(data)}
 	m.handle = c.call(modelCreate, uintptr(unsafe.Pointer(unsafe.SliceData(data))), uintptr(len(data))) // not negative
 	if m.handle == 0 {
 		f := &failure{status: statusBadFile}
@@ -81,19 +83,22 @@ func (m *classicModel) readSignature() *fault.Error {
 	}
 	defer i.close()
 	var err *fault.Error
-	in, out := namesOf(m.data)
+	in, out := tflitefile.Names(m.data) // which the interface does not tell, and LiteRT serves under
 	if m.signature.Inputs, err = m.specs(i.handle, classicSide{"input", getInputTensorCount, getInputTensor, in}); err != nil {
 		return err
 	}
-	m.signature.Outputs, err = m.specs(i.handle, classicSide{"output", getOutputTensorCount, getOutputTensor, out})
-	return err
+	if m.signature.Outputs, err = m.specs(i.handle, classicSide{"output", getOutputTensorCount, getOutputTensor, out}); err != nil {
+		return err
+	}
+	m.outline.declare(0, m.signature)
+	return nil
 }
 
 // classicSide is one side of a signature.
 type classicSide struct {
 	what       string // for messages
 	count, get classicFunction
-	names      []string // as a signature of the file has them; nil for none
+	names      []tflitefile.Name // as a signature of the file has them; nil for none
 }
 
 // specs reads one side of the signature.
@@ -107,12 +112,12 @@ func (m *classicModel) specs(interpreter uintptr, side classicSide) ([]inference
 	for i := range n {
 		spec, name, err := m.library.spec(m.library.call(side.get, interpreter, uintptr(i))) // not negative
 		if i < len(side.names) {
-			name = side.names[i]
+			name = side.names[i].Signature
 		}
 		spec.Name = inference.UniqueName(specs, name, side.what)
 		if err != nil {
 			return nil, fault.New(fault.Unsupported, op, "%s %q %w", side.what, spec.Name, err).
-				WithHint("Export the model with inputs and outputs of numbers or strings, or run it in another runtime (deployment.runtime).")
+				WithHint("Export the model with inputs and outputs of numbers or strings.")
 		}
 		specs = append(specs, spec)
 	}
@@ -120,7 +125,9 @@ func (m *classicModel) specs(interpreter uintptr, side classicSide) ([]inference
 }
 
 // describe implements model.
-func (m *classicModel) describe() (inference.Signature, map[string]string) { return m.signature, nil }
+func (m *classicModel) describe() description {
+	return description{signature: m.signature, stateful: m.outline.stateful}
+}
 
 // reason implements model: what compile says is all there is.
 func (m *classicModel) reason(_ place, _ int, f *failure) *failure { return f }
@@ -130,7 +137,7 @@ func (m *classicModel) close() {
 	if m.handle != 0 {
 		m.library.call(modelDelete, m.handle)
 	}
-	m.handle, m.data = 0, nil
+	m.handle, m.data, m.outline = 0, nil, nil
 }
 
 // exists reports whether there is a file.

@@ -56,15 +56,21 @@ func TestAClassicLibraryWithoutAFunctionIsRefusedByItsName(t *testing.T) {
 }
 
 func TestTheClassicLibrarySaysWhyModelsDoNotLoad(t *testing.T) {
-	const export = "Export the model with inputs and outputs of numbers or strings, or run it in another runtime (deployment.runtime)."
+	const export = "Export the model with inputs and outputs of numbers or strings."
 	cut := tflitemodel.Join()
 	for name, tc := range map[string]struct {
 		data       []byte
 		kind       fault.Kind
 		text, hint string
 	}{
-		"cut":                {cut[:len(cut)/2], fault.Corrupt, "model m@1: the library says invalid flatbuffer", ""},
-		"unknown operator":   {tflitemodel.Unknown(), fault.Unsupported, unresolved("Levitate"), ""},
+		"cut": {cut[:len(cut)/2], fault.Corrupt, "model m@1: the library says invalid flatbuffer", ""},
+		"unknown operator": {
+			tflitemodel.Unknown(), fault.Unsupported, unresolved("Levitate"),
+			"Convert the model again with built-in operators only: this one is part of the program that the model was made for.",
+		},
+		"an operator of LiteRT": {
+			custom("MaxUnpooling2D"), fault.Unsupported, unresolved("MaxUnpooling2D"), "Set deployment.runtime to litert, which has this operator.",
+		},
 		"a type of the next": {tflitemodel.Identity(tensor.BF16, -1), fault.Unsupported, "model m@1: Unsupported data type 18 in tensor", ""},
 		"a version of an operator that is to come": {
 			operator(tflitemodel.Operator{Op: tflitemodel.ReLU, Version: 99, Inputs: []int{0}, Outputs: []int{1}}), fault.Unsupported,

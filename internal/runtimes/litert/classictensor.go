@@ -112,8 +112,7 @@ func (t *classicTensor) affine() *inference.Quantization {
 // classicType returns the element type of a TfLiteType. The error names one that no
 // request can carry.
 func classicType(number int32) (tensor.DType, error) {
-	const text = 5 // kTfLiteString
-	if number == text {
+	if number == elementText {
 		return tensor.Bytes, nil
 	}
 	return dtypeOf("TensorFlow Lite", number)

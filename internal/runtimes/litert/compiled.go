@@ -17,6 +17,7 @@ type compiled struct {
 
 	shapes  shapes
 	outputs []layout // of the outputs, as the library last told
+	proved  bool     // the library writes outputs where it is told to
 
 	in, out   buffers
 	arguments []uintptr // of the call that runs, which never change: what they point to does
@@ -126,6 +127,7 @@ func (c *compiled) accelerated() bool {
 // reshape implements runner. It learns the shapes of the outputs.
 func (c *compiled) reshape(specs []inference.Spec, in []inference.Input) (f *failure, broken bool) {
 	c.out.free(c.api)
+	c.proved = false
 	return c.shapes.change(c, specs, in)
 }
 

@@ -53,9 +53,11 @@ func symbol(tb testing.TB, path, name string) uintptr {
 }
 
 // custom returns a model of one custom operator from x FP32[?] to y FP32[?].
-func custom(name string) []byte {
+func custom(name string) []byte { return customOf(name, tensor.FP32) }
+
+func customOf(name string, d tensor.DType) []byte {
 	value := func(name string) tflitemodel.Tensor {
-		return tflitemodel.Tensor{Name: name, DType: tensor.FP32, Shape: []int{-1}}
+		return tflitemodel.Tensor{Name: name, DType: d, Shape: []int{-1}}
 	}
 	return tflitemodel.Model{Graphs: []tflitemodel.Graph{{
 		Tensors:   []tflitemodel.Tensor{value("x"), value("y")},
@@ -246,7 +248,7 @@ func TestWithoutAnEdgeTPUTheDeviceIsRefusedOrTheCPUUsed(t *testing.T) {
 
 // unresolved is what the libraries say about a custom operator that they lack.
 func unresolved(operator string) string {
-	return strings.ReplaceAll("model m@1: Encountered unresolved custom op: OP; See instructions: https://www.tensorflow.org/lite/guide/ops_custom; Node number 0 (OP) failed to prepare", "OP", operator)
+	return strings.ReplaceAll("model m@1: Encountered unresolved custom op: OP; Node number 0 (OP) failed to prepare", "OP", operator)
 }
 
 func TestAModelForTheEdgeTPUIsRefusedElsewhereWithAHint(t *testing.T) {

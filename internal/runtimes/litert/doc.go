@@ -19,8 +19,9 @@
 // from values, cannot be had through this interface; Load succeeds then, and the
 // first run fails with fault.Unsupported.
 //
-// The classic library is slower, copies every tensor, and can do four things more:
-// strings, outputs of any shape, tensors without elements, and delegates. A delegate
+// The classic library is slower, copies every tensor, and can do five things more:
+// strings, outputs of any shape, tensors without elements, tensors that keep values,
+// and delegates. A delegate
 // takes operators over: one in a library of its own, whose path is the provider's
 // name, or libedgetpu for an Edge TPU. What it leaves runs on the CPU, and the
 // library does not tell how much that is. Version 2.9 cannot be interrupted: a run
@@ -29,8 +30,9 @@
 // run as stand-ins that tests compile; no real Edge TPU was.
 //
 // A model is never run unread: modelfile has seen the file before any of its bytes
-// come this way. All that is read here are a signature's names. A fault in the
-// library ends the process, which is why worker exists.
+// come this way. All that is read here is what the libraries do not tell: a
+// signature's names, open dimensions, and whether values stay. A fault in the library
+// ends the process, which is why worker exists.
 //
 // Each file holds one thing. Of LiteRT: the table of functions, the environment, the
 // model, the compiled model, its buffers; layouts and constants are those of the C

@@ -14,11 +14,16 @@ func OpenWithEdgeTPU(path, edgeTPU string) (inference.Runtime, error) {
 	return openClassic(library, []string{edgeTPU})
 }
 
-// Names are those of the inputs, then of the outputs.
-func Names(data []byte) []string {
-	in, out := namesOf(data)
-	return append(in, out...)
+// Declare sets the open dimensions of a file in a signature, and reports whether its
+// model keeps values.
+func Declare(data []byte, s inference.Signature) (stateful bool) {
+	o := readOutline(data)
+	o.declare(o.signed(), s)
+	return o.stateful
 }
+
+// Clean shortens a text of a library.
+func Clean(text string) string { return clean(text) }
 
 // ToStringBuffer brings strings in binary form into the library's form.
 func ToStringBuffer(data []byte, n int) ([]byte, error) { return appendStringBuffer(nil, data, n) }

@@ -83,20 +83,32 @@ var elements = [...]tensor.DType{ //nolint:gochecknoglobals // a constant table
 
 // elementNames are the names of the other types of the header.
 var elementNames = map[int32]string{ //nolint:gochecknoglobals // a constant table
-	0: "none", 5: "string", 8: "complex64", 12: "complex128", 14: "resource", 15: "variant", 18: "int4", 20: "int2", 21: "uint4",
+	0: "none", elementText: "string", 8: "complex64", 12: "complex128", 14: "resource", 15: "variant", 18: "int4", 20: "int2", 21: "uint4",
 }
 
-// dtypeOf returns the element type with the library's number. The error names one
-// that no request to the library can carry.
+// elementText is the number of strings.
+const elementText = 5
+
+// elementError is an element type that no request to the library can carry.
+type elementError struct {
+	library string
+	number  int32
+}
+
+func (e *elementError) Error() string {
+	name, ok := elementNames[e.number]
+	if !ok {
+		name = fmt.Sprintf("number %d", e.number)
+	}
+	return fmt.Sprintf("element type %s, which %s's interface cannot carry", name, e.library)
+}
+
+// dtypeOf returns the element type with the library's number, or an elementError.
 func dtypeOf(library string, number int32) (tensor.DType, error) {
 	if number >= 0 && int(number) < len(elements) && elements[number] != tensor.Invalid {
 		return elements[number], nil
 	}
-	name, ok := elementNames[number]
-	if !ok {
-		name = fmt.Sprintf("number %d", number)
-	}
-	return tensor.Invalid, fmt.Errorf("element type %s, which %s's interface cannot carry", name, library)
+	return tensor.Invalid, &elementError{library, number}
 }
 
 // elementOf is the inverse of dtypeOf; 0 for no type.

@@ -11,7 +11,10 @@ type liteLibrary struct {
 	env *environment
 }
 
-func (l *liteLibrary) name() (text string, empty bool) { return "LiteRT", false }
+// liteName is what people call it.
+const liteName = "LiteRT"
+
+func (l *liteLibrary) name() (text string, empty bool) { return liteName, false }
 
 func (l *liteLibrary) read(data []byte) (model, *fault.Error) {
 	m, err := l.api.newModel(l.env, data)

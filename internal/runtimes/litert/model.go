@@ -19,6 +19,7 @@ type liteModel struct {
 	api       *api
 	env       *environment
 	data      []byte // the file, which the library reads as long as the model is there
+	outline   *outline
 	handle    uintptr
 	signature inference.Signature
 	metadata  map[string]string
@@ -28,10 +29,15 @@ type liteModel struct {
 // newModel reads a file, whose bytes have to stay while the model does.
 func (a *api) newModel(env *environment, data []byte) (*liteModel, *fault.Error) {
 	const op = "litert.load"
-	m := &liteModel{api: a, env: env, data: data}
-	s := a.call(createModelFromBuffer, env.handle, uintptr(unsafe.Pointer(unsafe.SliceData(data))), uintptr(len(data)), uintptr(unsafe.Pointer(&m.handle)))
-	if f := fail(s); f != nil {
-		return nil, f.fault(f.loadKind(), op)
+	m := &liteModel{api: a, env: env, data: data, outline: readOutline(data)}
+	var f *failure
+	if m.handle, f = a.parse(env.handle, data); f != nil {
+		f = a.whyNotParsed(data, f)
+		err := f.fault(f.loadKind(), op)
+		if m.outline.variable && f.status == statusUnsupported {
+			err = err.WithHint("%s", hintVariables)
+		}
+		return nil, err
 	}
 	if err := m.read(); err != nil {
 		m.close()
@@ -41,15 +47,21 @@ func (a *api) newModel(env *environment, data []byte) (*liteModel, *fault.Error)
 	return m, nil
 }
 
+// parse has the library read a file.
+func (a *api) parse(env uintptr, data []byte) (model uintptr, f *failure) {
+	s := a.call(createModelFromBuffer, env, uintptr(unsafe.Pointer(unsafe.SliceData(data))), uintptr(len(data)), uintptr(unsafe.Pointer(&model)))
+	return model, fail(s)
+}
+
 // describe implements model.
-func (m *liteModel) describe() (inference.Signature, map[string]string) {
-	return m.signature, m.metadata
+func (m *liteModel) describe() description {
+	return description{signature: m.signature, metadata: m.metadata, stateful: m.outline.stateful}
 }
 
 // close implements model.
 func (m *liteModel) close() {
 	m.api.destroy(destroyModel, m.handle)
-	m.handle, m.data = 0, nil
+	m.handle, m.data, m.outline = 0, nil, nil
 }
 
 // side is one side of a signature: its inputs or its outputs.
@@ -76,16 +88,20 @@ func (m *liteModel) read() *fault.Error {
 		return fail(s).fault(fault.Internal, op)
 	}
 	var err *fault.Error
-	if m.signature.Inputs, err = a.specs(signature, inputSide); err != nil {
+	if m.signature.Inputs, err = m.specs(signature, inputSide); err != nil {
 		return err
 	}
-	m.signature.Outputs, err = a.specs(signature, outputSide)
-	return err
+	if m.signature.Outputs, err = m.specs(signature, outputSide); err != nil {
+		return err
+	}
+	m.outline.declare(m.outline.signed(), m.signature)
+	return nil
 }
 
 // specs reads the inputs or outputs of a signature.
-func (a *api) specs(signature uintptr, sd side) ([]inference.Spec, *fault.Error) {
+func (m *liteModel) specs(signature uintptr, sd side) ([]inference.Spec, *fault.Error) {
 	const op = "litert.load"
+	a := m.api
 	count, s := a.get(sd.count, signature)
 	if s != statusOK {
 		return nil, fail(s).fault(fault.Internal, op)
@@ -106,8 +122,7 @@ func (a *api) specs(signature uintptr, sd side) ([]inference.Spec, *fault.Error)
 		spec, err := a.spec(handle)
 		spec.Name = inference.UniqueName(specs, native.String(name, maxText), sd.what)
 		if err != nil {
-			return nil, fault.New(fault.Unsupported, op, "%s %q %w", sd.what, spec.Name, err).
-				WithHint("Export the model with inputs and outputs of numbers, or run it in another runtime (deployment.runtime).")
+			return nil, fault.New(fault.Unsupported, op, "%s %q %w", sd.what, spec.Name, err).WithHint("%s", m.outline.endHint(err))
 		}
 		specs = append(specs, spec)
 	}
@@ -128,7 +143,7 @@ func (a *api) spec(handle uintptr) (spec inference.Spec, err error) {
 	if s := a.call(getRankedType, handle, uintptr(unsafe.Pointer(&t))); s != statusOK {
 		return spec, fail(s)
 	}
-	if spec.DType, err = dtypeOf("LiteRT", t.element); err != nil {
+	if spec.DType, err = dtypeOf(liteName, t.element); err != nil {
 		return spec, fmt.Errorf("has %w", err)
 	}
 	spec.Shape = t.layout.appendShape(make([]int64, 0, maxRank))

@@ -21,11 +21,17 @@ func (c *compiled) run(ctx context.Context, n *slot) error {
 		f := n.call(ctx)
 		switch {
 		case f == nil:
+			if f = c.prove(); f != nil {
+				return refuse(f).On(n.session.subject)
+			}
 			return c.answer(n)
 		case f.canceled() && ctx.Err() != nil:
 			return ended(ctx, op).On(n.session.subject)
 		case !f.tooSmall():
 			return refuse(f).On(n.session.subject)
+		}
+		if n.session.info.Stateful {
+			return c.unrepeatable(n)
 		}
 		if err := c.grow(n); err != nil {
 			return err
@@ -34,11 +40,30 @@ func (c *compiled) run(ctx context.Context, n *slot) error {
 	return fault.New(fault.Internal, op, "the shapes of the outputs changed %d times in one run", attempts).On(n.session.subject)
 }
 
+// prove finds out, once for each set of shapes, whether the run that has succeeded has
+// written the outputs where it was told to. An operator that is made ready only while
+// the model runs may choose memory of its own, and the library says nothing: it
+// refuses the next run. So it is told to run again and to give up before the first
+// operator, which changes no value.
+func (c *compiled) prove() *failure {
+	if c.proved {
+		return nil
+	}
+	c.giveUp(true)
+	f := c.invoke()
+	c.giveUp(false)
+	if f != nil && !f.canceled() {
+		return f
+	}
+	c.proved = true
+	return nil
+}
+
 // refuse says why a run failed.
 func refuse(f *failure) *fault.Error {
 	if f.ownShape() {
 		return fault.New(fault.Unsupported, "litert.run", "an output takes its shape from values, right where an operator makes it, which LiteRT's interface cannot give").
-			WithHint("Run the model in another runtime (deployment.runtime: openvino).")
+			WithHint("Run the model in another runtime (deployment.runtime: openvino or tflite).")
 	}
 	return f.fault(f.runKind(), "litert.run")
 }
@@ -79,13 +104,26 @@ func (c *compiled) grow(n *slot) error {
 		return f.fault(fault.Internal, "litert.run").On(n.session.subject)
 	}
 	if err := c.prepare(n); err != nil {
-		n.laid = false // the library would ask the next run for as much, until it is compiled anew
-		if renewErr := n.renew(); renewErr != nil {
-			return renewErr
-		}
-		return err
+		return c.abandon(n, err)
 	}
 	return nil
+}
+
+// abandon returns err, or why the runner could not be replaced: the library would ask
+// the next run for as much, until it is compiled anew.
+func (c *compiled) abandon(n *slot, err error) error {
+	n.laid = false
+	if renewErr := n.renew(); renewErr != nil {
+		return renewErr
+	}
+	return err
+}
+
+// unrepeatable refuses to make a run again that has changed what the model keeps.
+func (c *compiled) unrepeatable(n *slot) error {
+	return c.abandon(n, fault.New(fault.Unsupported, "litert.run",
+		"an output takes its shape from values, and the model keeps values from one run to the next, of which LiteRT's interface can give one only").
+		On(n.session.subject).WithHint("Set deployment.runtime to tflite."))
 }
 
 // answer shows the outputs of a run in the shapes that they came out in.

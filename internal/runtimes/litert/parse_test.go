@@ -5,54 +5,42 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
+	"verge/internal/inference"
 	"verge/internal/inference/inferencetest/onnxmodel"
 	"verge/internal/inference/inferencetest/tflitemodel"
 	"verge/internal/runtimes/litert"
-	"verge/internal/tensor"
 )
 
-// signed returns a model with two inputs, one output and a signature.
-func signed(s tflitemodel.Signature) []byte {
-	value := tflitemodel.Tensor{DType: tensor.FP32, Shape: []int{1}}
-	return tflitemodel.Model{
-		Graphs:     []tflitemodel.Graph{{Tensors: []tflitemodel.Tensor{value, value, value}, Inputs: []int{2, 0}, Outputs: []int{1}}},
-		Signatures: []tflitemodel.Signature{s},
-	}.Encode()
-}
-
-func TestNamesAreTheFirstSignaturesWhereItFitsTheGraph(t *testing.T) {
-	type names = []tflitemodel.Name
-	in, out := names{{Name: "a", Tensor: 0}, {Name: "b", Tensor: 2}}, names{{Name: "y", Tensor: 1}}
-	for name, tc := range map[string]struct {
-		data []byte
-		want []string
-	}{
-		"in another order":        {signed(tflitemodel.Signature{Inputs: in, Outputs: out}), []string{"b", "a", "y"}},
-		"of another graph":        {signed(tflitemodel.Signature{Inputs: in, Outputs: out, Graph: 1}), nil},
-		"with an input too few":   {signed(tflitemodel.Signature{Inputs: in[:1], Outputs: out}), nil},
-		"with one twice":          {signed(tflitemodel.Signature{Inputs: names{in[0], in[0]}, Outputs: out}), nil},
-		"with an inner tensor":    {signed(tflitemodel.Signature{Inputs: in, Outputs: names{{Name: "y", Tensor: 0}}}), nil},
-		"without outputs":         {signed(tflitemodel.Signature{Inputs: in}), nil},
-		"none":                    {tflitemodel.Join(), nil},
-		"an empty file":           {nil, nil},
-		"what is not even a file": {[]byte("\xff\xff\xff\xff"), nil},
-	} {
-		if diff := cmp.Diff(tc.want, litert.Names(tc.data)); diff != "" {
-			t.Errorf("%s (-want +got):\n%s", name, diff)
-		}
+func FuzzOutline(f *testing.F) {
+	for _, data := range [][]byte{tflitemodel.OldJoin(), tflitemodel.Sum(1), tflitemodel.Previous(), tflitemodel.Detections(), tflitemodel.Unknown()} {
+		f.Add(data)
 	}
-}
-
-func FuzzNames(f *testing.F) {
-	f.Add(signed(tflitemodel.Signature{Inputs: []tflitemodel.Name{{Name: "a"}, {Name: "b", Tensor: 2}}, Outputs: []tflitemodel.Name{{Name: "y", Tensor: 1}}}))
-	f.Add(tflitemodel.Join())
 	f.Fuzz(func(t *testing.T, data []byte) {
-		if names := litert.Names(data); len(names) > 2*256 {
-			t.Errorf("%d names, want at most 256 on each side", len(names))
+		spec := func() []inference.Spec { return []inference.Spec{{Shape: []int64{1, 2}}, {Shape: []int64{3, 4}}} }
+		s := inference.Signature{Inputs: spec(), Outputs: spec()}
+		litert.Declare(data, s)
+		for i, spec := range slices.Concat(s.Inputs, s.Outputs) {
+			for k, n := range spec.Shape {
+				if want := int64(2*(i%2) + k + 1); n != -1 && n != want {
+					t.Errorf("dimension %d is %d, want -1 or %d", k, n, want)
+				}
+			}
 		}
 	})
+}
+
+func TestTextsOfTheLibrariesAreCleaned(t *testing.T) {
+	for text, want := range map[string]string{
+		"tflite/kernels/concatenation.cc:174 t->dims != t0->dims (1 != 2)\nNode number 0 (CONCATENATION) failed to prepare.\n": "t->dims != t0->dims (1 != 2); Node number 0 (CONCATENATION) failed to prepare",
+		"[model_load.cc:316] Variable tensors not yet supported.\n\n":                                                          "Variable tensors not yet supported",
+		"tensorflow/lite/core/subgraph.cc BytesRequired number of elements overflowed.\n":                                      "BytesRequired number of elements overflowed",
+		"Encountered unresolved custom op: Up.\nSee instructions: https://www.tensorflow.org/lite/guide/ops_custom \nNode 0":   "Encountered unresolved custom op: Up; Node 0",
+		"Add the dependency. See instructions: https://www.tensorflow.org/lite/guide/ops_select":                               "Add the dependency",
+	} {
+		if got := litert.Clean(text); got != want {
+			t.Errorf("Clean(%q) = %q, want %q", text, got, want)
+		}
+	}
 }
 
 func TestStringsAreABufferAsTheLibraryWritesIt(t *testing.T) {

@@ -16,16 +16,33 @@ func (m *liteModel) reason(p place, threads int, f *failure) *failure {
 	if f.text != "" {
 		return f
 	}
-	a, s := m.api, p.settings(threads)
+	s := p.settings(threads)
 	s.reports = reportToStderr
+	return m.api.said(f, m.api.beside(), func(env uintptr) {
+		if c, failed := m.compileWith(env, s); failed == nil {
+			c.close()
+		}
+	})
+}
+
+// whyNotParsed is the same for a file that the library does not read.
+func (a *api) whyNotParsed(data []byte, f *failure) *failure {
+	return a.said(f, onCPU, func(env uintptr) {
+		if handle, failed := a.parse(env, data); failed == nil {
+			a.destroy(destroyModel, handle)
+		}
+	})
+}
+
+// said returns f with what the library writes to the standard error while again does
+// what has failed, in an environment with accelerators.
+func (a *api) said(f *failure, accelerators uintptr, again func(env uintptr)) *failure {
 	said, ok := listen(func() {
-		env, failed := a.newEnvironment(severityWarning, a.beside())
+		env, failed := a.newEnvironment(severityWarning, accelerators)
 		if failed != nil {
 			return
 		}
-		if c, said := m.compileWith(env, s); said == nil {
-			c.close()
-		}
+		again(env)
 		a.destroy(destroyEnvironment, env)
 		if env, failed = a.newEnvironment(severitySilent, onCPU); failed == nil { // quiet again
 			a.destroy(destroyEnvironment, env)

@@ -12,7 +12,7 @@ import (
 // model is a file that one of the two libraries has read.
 type model interface {
 	// describe returns what the file says of itself. It never changes.
-	describe() (inference.Signature, map[string]string)
+	describe() description
 	// prepare makes that what is compiled for a place, of the file that the model was
 	// read from, is compiled faster, where Options.Cache allows it.
 	prepare(ctx context.Context, p place, source inference.Model, o inference.Options)
@@ -22,6 +22,13 @@ type model interface {
 	reason(p place, threads int, f *failure) *failure
 	// close frees the model, after all of its runners.
 	close()
+}
+
+// description is what a file says of its model.
+type description struct {
+	signature inference.Signature
+	metadata  map[string]string
+	stateful  bool // a run leaves values to the next one
 }
 
 // runner is a compiled copy of a model, with memory for one run at a time. One

@@ -109,7 +109,8 @@ func (r *liteRuntime) load(ctx context.Context, m inference.Model, o inference.O
 		},
 	}
 	s.library, s.empty = r.library.name()
-	s.signature, s.info.Metadata = read.describe()
+	told := read.describe()
+	s.signature, s.info.Metadata, s.info.Stateful = told.signature, told.metadata, told.stateful
 	read.prepare(ctx, where.try[0], m, o)
 	if err := s.settle(where.try); err != nil {
 		s.Close() //nolint:errcheck,gosec // the first error counts
@@ -129,9 +130,12 @@ func (s *session) settle(places []place) *fault.Error {
 		if f == nil {
 			s.spare = append(s.spare, r)
 			s.place, s.info.Device, s.info.Providers = p, p.device, r.providers()
-			if p.single && s.info.Parallel > 1 {
-				s.info.Fallbacks = append(s.info.Fallbacks, fmt.Sprintf("%d parallel runs: %s takes one at a time; 1 is used", s.info.Parallel, p.name))
-				s.info.Parallel = 1
+			switch {
+			case s.info.Parallel == 1:
+			case p.single:
+				s.single(p.name + " takes one at a time")
+			case s.info.Stateful:
+				s.single("the model keeps values from one run to the next")
 			}
 			return nil
 		}
@@ -141,6 +145,12 @@ func (s *session) settle(places []place) *fault.Error {
 		s.info.Fallbacks = append(s.info.Fallbacks, p.name+": "+f.Error()+"; "+places[i+1].name+" is used")
 	}
 	return fault.New(fault.Internal, "litert.load", "no place to run the model was tried")
+}
+
+// single has one run at a time, and says why.
+func (s *session) single(why string) {
+	s.info.Fallbacks = append(s.info.Fallbacks, fmt.Sprintf("%d parallel runs: %s; 1 is used", s.info.Parallel, why))
+	s.info.Parallel = 1
 }
 
 // try compiles the model at a place.
@@ -158,15 +168,7 @@ func (s *session) try(p place) (runner, *failure) {
 
 // refusal is the error of a model that no place took.
 func (s *session) refusal(f *failure) *fault.Error {
-	err := f.fault(f.loadKind(), "litert.load")
-	switch {
-	case !contains(f.text, edgeTPUOperator):
-	case slices.Contains(s.info.ProvidersRequested, providerEdgeTPU) && len(s.info.Fallbacks) > 0:
-		err = err.WithHint("The model was compiled for an Edge TPU and runs nowhere else; %s.", s.info.Fallbacks[0])
-	default:
-		err = err.WithHint("Set deployment.device_type to tpu: the model was compiled for an Edge TPU, which needs the runtime tflite and libedgetpu.")
-	}
-	return err
+	return s.withHint(f.fault(f.loadKind(), "litert.load"), f)
 }
 
 // ended says that ctx has ended.

@@ -94,10 +94,10 @@ func (s *session) take() runner {
 }
 
 // giveBack keeps a runner for the next slot, where there are not as many already as
-// run at a time.
+// run at a time, and where no run has left values in it.
 func (s *session) giveBack(r runner) {
 	s.mu.Lock()
-	keep := len(s.spare) < s.info.Parallel
+	keep := !s.info.Stateful && len(s.spare) < s.info.Parallel
 	if keep {
 		s.spare = append(s.spare, r)
 	}

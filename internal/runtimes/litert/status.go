@@ -123,8 +123,9 @@ func contains(text string, parts ...string) bool {
 // source file, one line, at most 1,000 bytes.
 func clean(text string) string {
 	const limit = 1000
-	// "tflite/kernels/file.cc:12 condition was not true." or "[file.cc:12] ".
-	text = regexp.MustCompile(`\[?\S+\.(?:cc|cpp|h):\d+\]? `).ReplaceAllString(text, "")
+	// "tflite/kernels/file.cc:12 condition was not true.", "[file.cc:12] " or "tflite/file.cc ".
+	text = regexp.MustCompile(`\[?\S+\.(?:cc|cpp|h)(?::\d+)?\]? `).ReplaceAllString(text, "")
+	text = regexp.MustCompile(`See instructions: \S+`).ReplaceAllString(text, "") // how to compile an operator into a program
 	lines := strings.Split(text, "\n")
 	kept := lines[:0]
 	for _, line := range lines {

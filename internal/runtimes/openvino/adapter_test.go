@@ -103,6 +103,7 @@ func TestModelsThatCannotBeLoadedAreRefusedInTheLibrarysWords(t *testing.T) {
 	for range inference.MaxTensors + 1 {
 		many.Layers = append(many.Layers, irmodel.Result("x"))
 	}
+	const noStrings = "Convert the model with inputs and outputs of numbers, or run its ONNX file in ONNX Runtime (deployment.runtime)."
 	const unreadable = `model m@1: Unable to read the model. Please check if the model format is supported and model is correct.`
 	for name, tc := range map[string]struct {
 		model      []byte
@@ -122,7 +123,7 @@ func TestModelsThatCannotBeLoadedAreRefusedInTheLibrarysWords(t *testing.T) {
 		"an ONNX operator that is none":    {onnxmodel.Unknown(), fault.Unsupported, `model m@1: Model wasn't fully converted. Summary: -- No conversion rule found for operations: Levitate-17`, ""},
 		"an operator of TensorFlow's none": {tflitemodel.Unknown(), fault.Unsupported, `model m@1: No translator found for Levitate node.`, ""},
 		"a type that nobody can send":      {irmodel.Identity(irmodel.Int4, 4), fault.Unsupported, `model m@1: input "x" has element type i4, which no request can carry`, ""},
-		"strings":                          {irmodel.Identity(tensor.Bytes, 4), fault.Unsupported, `model m@1: input "x" has element type string, which OpenVINO cannot run safely`, ""},
+		"strings":                          {irmodel.Identity(tensor.Bytes, 4), fault.Unsupported, `model m@1: input "x" has element type string, which OpenVINO cannot run safely`, noStrings},
 		"an input of any rank":             {single("ReLU", vector(-1), anyRank), fault.Unsupported, `model m@1: Unexpected: CPU plug-in doesn't support Parameter operation with dynamic rank. Operation name: x`, ""},
 		"too many outputs":                 {many.Encode(), fault.Unsupported, `model m@1: the model has 257 outputs, at most 256 are allowed`, ""},
 	} {
@@ -376,28 +377,52 @@ func TestOutputsThatAreInputsComeBackAsTheyAre(t *testing.T) {
 	}
 }
 
-func TestRunsSeeNothingOfAnEarlierOne(t *testing.T) {
-	one := irmodel.Port{DType: tensor.FP32, Shape: []int{1}}
-	sum := one
-	sum.Name = "y"
-	state := map[string]string{"variable_id": "state"}
-	m := irmodel.Model{Layers: []irmodel.Layer{
-		irmodel.Parameter("x", tensor.FP32, 1),
-		irmodel.Const("initial", onnxmodel.Floats("", []int64{1}, 10)),
-		{Name: "read", Type: "ReadValue", Opset: "opset3", Data: state, Inputs: []string{"initial"}, Outputs: []irmodel.Port{one}},
-		{Name: "add", Type: "Add", Inputs: []string{"x", "read"}, Outputs: []irmodel.Port{sum}},
-		{Name: "save", Type: "Assign", Opset: "opset3", Data: state, Inputs: []string{"add"}},
-		irmodel.Result("add"),
-	}}
-	session := load(t, open(t), m.Encode(), inference.Options{})
-	slot, err := session.NewSlot(&plain{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for range 3 {
-		got, err := inference.Run(t.Context(), session.Signature(), slot, []tensor.Tensor{onnxmodel.Floats("x", []int64{1}, 1)})
-		if want := onnxmodel.Floats("y", []int64{1}, 11); err != nil || !bytes.Equal(got[0].Data, want.Data) {
-			t.Errorf("Run = %v, %v; want %v each time", got, err, want)
+func TestTensorFlowLiteIsServedUnderTheNamesOfItsSignature(t *testing.T) {
+	tensors := func(names ...string) (list []tflitemodel.Tensor) {
+		for _, name := range names {
+			list = append(list, tflitemodel.Tensor{Name: name, DType: tensor.FP32, Shape: []int{1}})
 		}
+		return list
+	}
+	inside := []string{"serving_default_b:0", "serving_default_a:0", "StatefulPartitionedCall:1", "StatefulPartitionedCall:0"}
+	own := func(name string, index int) tflitemodel.Name { return tflitemodel.Name{Name: name, Tensor: index} }
+	in, out := []tflitemodel.Name{own("b", 0), own("a", 1)}, []tflitemodel.Name{own("less", 2), own("sum", 3)}
+	for name, tc := range map[string]struct {
+		signatures []tflitemodel.Signature
+		want       []string // a, b, the sum, the difference
+	}{
+		"a signature":     {[]tflitemodel.Signature{{Key: "serving_default", Inputs: in, Outputs: out}}, []string{"a", "b", "sum", "less"}},
+		"no signature":    {nil, []string{inside[1], inside[0], inside[3], inside[2]}},
+		"another graph's": {[]tflitemodel.Signature{{Inputs: in, Outputs: out, Graph: 1}}, []string{inside[1], inside[0], inside[3], inside[2]}},
+		"a name given twice": {
+			[]tflitemodel.Signature{{Inputs: []tflitemodel.Name{own("x", 0), own("x", 1)}, Outputs: []tflitemodel.Name{own("", 2), own("y", 3)}}},
+			[]string{"x", "x:1", "y", "output_1"},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := tflitemodel.Model{Signatures: tc.signatures, Graphs: []tflitemodel.Graph{{
+				Tensors: tensors(inside...),
+				Operators: []tflitemodel.Operator{
+					{Op: tflitemodel.Sub, Inputs: []int{1, 0}, Outputs: []int{2}, Options: tflitemodel.Options{Table: 28}},
+					{Op: tflitemodel.Add, Inputs: []int{1, 0}, Outputs: []int{3}, Options: tflitemodel.Options{Table: 11}},
+				},
+				Inputs: []int{1, 0}, Outputs: []int{3, 2},
+			}}}
+			if len(tc.signatures) > 0 && tc.signatures[0].Graph == 1 {
+				m.Graphs = append(m.Graphs, m.Graphs[0])
+			}
+			session := load(t, open(t), m.Encode(), inference.Options{})
+			var names []string
+			for _, spec := range slices.Concat(session.Signature().Inputs, session.Signature().Outputs) {
+				names = append(names, spec.Name)
+			}
+			if diff := cmp.Diff(tc.want, names); diff != "" {
+				t.Fatalf("names differ (-want +got):\n%s", diff)
+			}
+			got, err := ask(t, session, &plain{}, onnxmodel.Floats(tc.want[1], []int64{1}, 3), onnxmodel.Floats(tc.want[0], []int64{1}, 5))
+			if err != nil || !bytes.Equal(got[0].Data, onnxmodel.Floats("", nil, 8).Data) || !bytes.Equal(got[1].Data, onnxmodel.Floats("", nil, 2).Data) {
+				t.Errorf("Run = %v, %v; want 8 and 2", got, err)
+			}
+		})
 	}
 }

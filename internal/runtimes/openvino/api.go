@@ -33,6 +33,7 @@ const (
 	coreReadModel
 	coreReadModelFromMemoryBuffer
 	coreCompileModel // variadic
+	modelIsDynamic   // (model) → bool
 	modelFree
 	compiledModelInputsSize
 	compiledModelOutputsSize
@@ -84,6 +85,7 @@ var names = [symbols]string{ //nolint:gochecknoglobals // a constant table
 	coreReadModel:                   "ov_core_read_model",
 	coreReadModelFromMemoryBuffer:   "ov_core_read_model_from_memory_buffer",
 	coreCompileModel:                "ov_core_compile_model",
+	modelIsDynamic:                  "ov_model_is_dynamic",
 	modelFree:                       "ov_model_free",
 	compiledModelInputsSize:         "ov_compiled_model_inputs_size",
 	compiledModelOutputsSize:        "ov_compiled_model_outputs_size",

@@ -25,11 +25,16 @@ var elementNames = map[int]string{ //nolint:gochecknoglobals // a constant table
 // process ends: with the Identity operation always, with none at all at times.
 const stringElement = 23
 
+// errString says that a tensor has strings.
+var errString = errors.New("element type string, which OpenVINO cannot run safely")
+
+const stringHint = "Convert the model with inputs and outputs of numbers, or run its ONNX file in ONNX Runtime (deployment.runtime)."
+
 // dtypeOf returns the element type with the library's number. The error names one
 // that no request can carry, or no run survives.
 func dtypeOf(number int) (tensor.DType, error) {
 	if number == stringElement {
-		return tensor.Invalid, errors.New("element type string, which OpenVINO cannot run safely")
+		return tensor.Invalid, errString
 	}
 	if number >= 0 && number < len(elements) && elements[number] != tensor.Invalid {
 		return elements[number], nil

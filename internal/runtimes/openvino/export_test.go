@@ -30,3 +30,14 @@ func WithoutProperties(rt inference.Runtime) inference.Runtime {
 	old.api = &a
 	return &old
 }
+
+// Compilations returns how often a model was compiled.
+func Compilations(loaded inference.Session) int {
+	s := loaded.(*session)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.times
+}
+
+// Fluid reports whether a model is compiled again after a run that failed.
+func Fluid(loaded inference.Session) bool { return loaded.(*session).fluid }

@@ -25,6 +25,7 @@ type placement struct {
 	requested []string // devices, in order of preference
 	targets   []target // those that are there, in the order to try them
 	reasons   []string // why others are not among them: "provider GPU: …"
+	limits    []string // sentences on what else is not as it was asked for
 	strict    bool     // the first target has to do
 }
 
@@ -127,7 +128,8 @@ func available(devices []string, device string) bool {
 	return slices.ContainsFunc(devices, func(d string) bool { return d == device || base(d) == device || d+".0" == device })
 }
 
-// fallbacks returns a sentence for each device that was asked for and is not used.
+// fallbacks returns a sentence for each device that was asked for and is not used, and
+// for what else is not.
 func (p *placement) fallbacks(used string) []string {
 	if used == cpuDevice {
 		used = "the CPU"
@@ -136,5 +138,5 @@ func (p *placement) fallbacks(used string) []string {
 	for _, reason := range p.reasons {
 		list = append(list, fmt.Sprintf("%s; %s is used", reason, used))
 	}
-	return list
+	return append(list, p.limits...)
 }

@@ -87,6 +87,9 @@ func TestDevicesAndProvidersAreRefusedOrFallBackByName(t *testing.T) {
 		"a wrong value": {
 			options: inference.Options{Providers: with("NUM_STREAMS", "many")}, kind: fault.Invalid, text: "model m@1: Could not read number of streams from str: many; stoi",
 		},
+		"a precision that is none": {
+			options: inference.Options{Providers: with("INFERENCE_PRECISION_HINT", "f12")}, kind: fault.Invalid, text: "model m@1: Wrong value f12 for property key INFERENCE_PRECISION_HINT. Supported values: bf16, f16, f32, undefined",
+		},
 		"a property that C cannot take": {
 			options: inference.Options{Providers: with("A\x00B", "")}, kind: fault.Invalid, text: `model m@1: "A\x00B" has a zero byte at 1, which a C library cannot take`,
 		},
@@ -168,6 +171,10 @@ func TestThreadsArePassedToTheProcessor(t *testing.T) {
 			inference.Options{Providers: []inference.Provider{{Name: "CPU", Options: map[string]string{"NUM_STREAMS": "2", "INFERENCE_NUM_THREADS": "2"}}}},
 			map[string]string{"NUM_STREAMS": "2", "INFERENCE_NUM_THREADS": "2", "PERFORMANCE_HINT": "LATENCY"},
 		},
+		"in the precision that the user says": {
+			inference.Options{Providers: []inference.Provider{{Name: "CPU", Options: map[string]string{"INFERENCE_PRECISION_HINT": "dynamic"}}}},
+			map[string]string{"INFERENCE_PRECISION_HINT": "dynamic"},
+		},
 		"under a virtual device": {
 			inference.Options{Threads: 2, Providers: []inference.Provider{{Name: "HETERO:CPU"}}},
 			map[string]string{"EXECUTION_DEVICES": "CPU"},
@@ -176,7 +183,10 @@ func TestThreadsArePassedToTheProcessor(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			session := load(t, open(t), irmodel.Join(), tc.options)
 			if session.Info().Providers[0] == "CPU" {
-				tc.want["ENABLE_CPU_PINNING"], tc.want["INFERENCE_PRECISION_HINT"], tc.want["PERF_COUNT"] = "NO", "f32", "NO"
+				tc.want["ENABLE_CPU_PINNING"], tc.want["PERF_COUNT"] = "NO", "NO"
+				if tc.want["INFERENCE_PRECISION_HINT"] == "" {
+					tc.want["INFERENCE_PRECISION_HINT"] = "f32"
+				}
 			}
 			got := map[string]string{}
 			for key := range tc.want {

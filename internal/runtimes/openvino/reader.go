@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strings"
 	"unsafe"
@@ -45,11 +46,13 @@ func formatOf(data []byte) format {
 	return formatUnknown
 }
 
+// assignPattern is how a layer that writes to a variable begins.
+var assignPattern = regexp.MustCompile(`\stype\s*=\s*["']Assign["']`)
+
 // keepsState reports whether a model in IR has variables, which the library keeps from
-// one run of a request to its next. It has no function that clears them, so that
-// each run needs a request of its own: none may see what another left.
+// one run of a request to its next. What reads models of other formats makes none.
 func keepsState(data []byte) bool {
-	return formatOf(data) == formatIR && bytes.Contains(data, []byte("ReadValue"))
+	return formatOf(data) == formatIR && assignPattern.Match(data)
 }
 
 // read makes an ov_model of a file's bytes, which the library copies, and of the

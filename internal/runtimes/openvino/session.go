@@ -14,10 +14,11 @@ import (
 
 	"verge/internal/fault"
 	"verge/internal/inference"
+	"verge/internal/inference/tflitefile"
 	"verge/internal/native"
 )
 
-// session is an ov_compiled_model.
+// session is a model that has been compiled.
 type session struct {
 	api     *api
 	subject string         // for messages
@@ -28,21 +29,25 @@ type session struct {
 	info      inference.SessionInfo
 	resolved  bool // all shapes of the outputs are fixed
 	wide      bool // an input has integers that the library narrows
-	stateful  bool // a run leaves something to the next one of its request
+	fluid     bool // shapes inside of it may differ from one run to the next
+
+	source source     // never changes
+	again  sync.Mutex // held while the model is compiled again; taken after use
 
 	closed atomic.Bool
 	use    sync.RWMutex // held for reading while a native object of the session is in use
-	handle uintptr      // guarded by use
 
-	mu    sync.Mutex // guards slots; taken after use
-	slots map[*slot]struct{}
+	mu       sync.Mutex // guards what follows; taken after use and again
+	compiled *compiled  // for slots to come; nil until the next one after a spoiled one
+	times    int        // that the model was compiled
+	slots    map[*slot]struct{}
 }
 
 // newSession reads and compiles a model.
 func (r *ovRuntime) newSession(ctx context.Context, m inference.Model, o inference.Options, p placement) (_ *session, failure *fault.Error) {
 	const op = "openvino.load"
 	messages := &journal{log: o.Log, level: o.LogLevel}
-	s := &session{api: r.api, subject: "model " + m.Name, stateful: keepsState(m.Data), slots: map[*slot]struct{}{}}
+	s := &session{api: r.api, subject: "model " + m.Name, slots: map[*slot]struct{}{}}
 	if o.Profile != "" {
 		s.profile = &profile{prefix: o.Profile}
 	}
@@ -52,21 +57,29 @@ func (r *ovRuntime) newSession(ctx context.Context, m inference.Model, o inferen
 			s.free()
 		}
 	}()
-	used, metadata, failure := s.make(ctx, r.env, messages, m, o, &p)
+	stateful := keepsState(m.Data)
+	if asked := o.Parallel; stateful && asked > 1 {
+		p.limits = append(p.limits, fmt.Sprintf("%d parallel runs: the model keeps values from one run to the next; 1 is used", asked))
+		o.Parallel = 1
+	}
+	s.source = source{env: r.env, model: m, options: o}
+	s.source.model.FD = -1 // it may be closed by the time that it is read again
+	metadata, failure := s.make(ctx, r.env, messages, m, o, &p)
 	if ctx.Err() != nil {
 		return nil, ended(ctx, op)
 	}
 	if failure != nil {
 		return nil, failure
 	}
-	if failure := s.describe(); failure != nil {
+	if failure := s.describe(m.Data); failure != nil {
 		return nil, failure
 	}
+	used := s.source.target.device
 	s.info = inference.SessionInfo{
 		Runtime: Name, RuntimeVersion: r.api.version, Device: s.device(used),
 		ProvidersRequested: p.requested, Providers: []string{used}, Fallbacks: p.fallbacks(used),
 		Threads: max(o.Threads, 1), Parallel: max(o.Parallel, 1),
-		Metadata: metadata, ModelBytes: size(m), Profile: o.Profile,
+		Metadata: metadata, ModelBytes: size(m), Profile: o.Profile, Stateful: stateful,
 	}
 	return s, nil
 }
@@ -82,7 +95,7 @@ func size(m inference.Model) int64 {
 
 // make reads the model and compiles it for the first target that takes it. The
 // library cannot be told to stop; between two steps, make looks at ctx.
-func (s *session) make(ctx context.Context, env *environment, messages *journal, m inference.Model, o inference.Options, p *placement) (used string, metadata map[string]string, failure *fault.Error) {
+func (s *session) make(ctx context.Context, env *environment, messages *journal, m inference.Model, o inference.Options, p *placement) (metadata map[string]string, failure *fault.Error) {
 	const op = "openvino.load"
 	runtime.LockOSThread() // the library logs on the thread that loads
 	defer runtime.UnlockOSThread()
@@ -90,32 +103,33 @@ func (s *session) make(ctx context.Context, env *environment, messages *journal,
 
 	model, failure := s.read(env.core, m)
 	if failure != nil {
-		return "", nil, failure
+		return nil, failure
 	}
 	defer s.api.release(modelFree, model)
 	for i, t := range p.targets {
 		if ctx.Err() != nil {
 			break
 		}
-		compiled, err := s.api.compileFor(env.core, model, t.device, properties(t, o))
+		handle, err := s.api.compileFor(env.core, model, t.device, properties(t, o))
 		if err == nil {
-			s.handle = compiled
-			return t.device, s.api.metadata(model), nil
+			s.compiled, s.times, s.source.target = &compiled{handle: handle}, 1, t
+			s.fluid = s.api.fluid(model)
+			return s.api.metadata(model), nil
 		}
 		failure = refusal(err, op)
 		if t.device == cpuDevice {
-			return "", nil, failure
+			return nil, failure
 		}
 		failure.Err = fmt.Errorf("%s: %w", t.what, failure.Err)
 		if failure.Kind == fault.Corrupt { // the device does not take it, which says nothing of the file
 			failure.Kind = fault.Unsupported
 		}
 		if i+1 == len(p.targets) || p.strict {
-			return "", nil, failure.WithHint("%s", t.hint)
+			return nil, failure.WithHint("%s", t.hint)
 		}
 		p.reasons = append(p.reasons, failure.Err.Error())
 	}
-	return "", nil, failure
+	return nil, failure
 }
 
 // refusal returns the error of a compilation with its kind.
@@ -124,6 +138,11 @@ func refusal(err error, op string) *fault.Error {
 		return status.fault(status.loadKind(), op)
 	}
 	return &fault.Error{Kind: fault.Invalid, Op: op, Err: err}
+}
+
+// fluid reports whether a model has shapes that follow from what a request brings.
+func (a *api) fluid(model uintptr) bool {
+	return native.Call(a.functions[modelIsDynamic], model)&0xff != 0 // a bool of C
 }
 
 // metadata returns what the library tells of a model: the name of its graph.
@@ -158,17 +177,22 @@ func (s *session) property(key string) string {
 	var held cStrings
 	defer held.free()
 	var value uintptr
-	if s.api.call(compiledModelGetProperty, s.handle, held.add(key), uintptr(unsafe.Pointer(&value))) != nil {
+	if s.api.call(compiledModelGetProperty, s.compiled.handle, held.add(key), uintptr(unsafe.Pointer(&value))) != nil {
 		return ""
 	}
 	return s.api.take(value)
 }
 
-// describe reads the signature.
-func (s *session) describe() *fault.Error {
+// describe reads the signature. The inputs and outputs of TensorFlow Lite are called
+// as that calls them: the library has the names of tensors inside the graph.
+func (s *session) describe(file []byte) *fault.Error {
+	var inputs, outputs []tflitefile.Name
+	if formatOf(file) == formatTFLite {
+		inputs, outputs = tflitefile.Names(file)
+	}
 	var err error
-	if s.signature.Inputs, err = s.api.specs(s.handle, inputSide); err == nil {
-		s.signature.Outputs, err = s.api.specs(s.handle, outputSide)
+	if s.signature.Inputs, err = s.api.specs(s.compiled.handle, inputSide, inputs); err == nil {
+		s.signature.Outputs, err = s.api.specs(s.compiled.handle, outputSide, outputs)
 	}
 	if err != nil {
 		return &fault.Error{Kind: fault.KindOf(err), Op: "openvino.load", Err: err}
@@ -180,9 +204,9 @@ func (s *session) describe() *fault.Error {
 		}
 	}
 	s.wide = slices.ContainsFunc(s.signature.Inputs, func(spec inference.Spec) bool { return narrowed(spec.DType) })
-	s.resolved = !slices.ContainsFunc(s.signature.Outputs, func(spec inference.Spec) bool {
-		return spec.Shape == nil || !spec.Fixed()
-	})
+	open := func(spec inference.Spec) bool { return spec.Shape == nil || !spec.Fixed() }
+	s.resolved = !slices.ContainsFunc(s.signature.Outputs, open)
+	s.fluid = s.fluid || !s.resolved || slices.ContainsFunc(s.signature.Inputs, open)
 	return nil
 }
 
@@ -220,8 +244,9 @@ func (s *session) NewSlot(arena inference.Arena) (inference.Slot, error) {
 	}
 	defer s.use.RUnlock()
 	n := newSlot(s, arena)
-	if status := n.open(); status != nil {
-		return nil, status.fault(fault.Exhausted, op).On(s.subject)
+	if err := n.renew(op); err != nil {
+		n.free()
+		return nil, err
 	}
 	s.mu.Lock()
 	s.slots[n] = struct{}{}
@@ -247,9 +272,7 @@ func (s *session) Close() error {
 	}
 	s.use.Lock()
 	defer s.use.Unlock()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for n := range s.slots {
+	for n := range s.slots { // nobody else has them: use is held
 		n.free()
 	}
 	clear(s.slots)
@@ -263,10 +286,12 @@ func (s *session) Close() error {
 	return nil
 }
 
-// free frees the compiled model and all that belongs to it.
+// free frees the compiled model, which no slot uses, and all that belongs to it.
 func (s *session) free() {
-	s.api.release(compiledModelFree, s.handle)
-	s.handle = 0
+	if s.compiled != nil {
+		s.api.release(compiledModelFree, s.compiled.handle)
+		s.compiled = nil
+	}
 	s.pins.Unpin()
 	native.TrimHeap() // the weights are back with the system, not only with malloc
 }

@@ -1,11 +1,14 @@
 package openvino
 
 import (
+	"errors"
 	"fmt"
+	"slices"
 	"unsafe"
 
 	"verge/internal/fault"
 	"verge/internal/inference"
+	"verge/internal/inference/tflitefile"
 	"verge/internal/native"
 	"verge/internal/tensor"
 )
@@ -21,8 +24,9 @@ var (
 	outputSide = side{"output", compiledModelOutputsSize, compiledModelOutputByIndex} //nolint:gochecknoglobals // a constant
 )
 
-// specs reads the inputs or outputs of a compiled model.
-func (a *api) specs(compiled uintptr, sd side) ([]inference.Spec, error) {
+// specs reads the inputs or outputs of a compiled model. They are called by names,
+// where those are of the same tensors.
+func (a *api) specs(compiled uintptr, sd side, names []tflitefile.Name) ([]inference.Spec, error) {
 	const op = "openvino.load"
 	var count uintptr
 	if status := a.call(sd.count, compiled, uintptr(unsafe.Pointer(&count))); status != nil {
@@ -31,7 +35,7 @@ func (a *api) specs(compiled uintptr, sd side) ([]inference.Spec, error) {
 	if count > inference.MaxTensors {
 		return nil, fault.New(fault.Unsupported, op, "the model has %d %ss, at most %d are allowed", count, sd.what, inference.MaxTensors)
 	}
-	var specs []inference.Spec
+	specs, own := make([]inference.Spec, 0, count), make([]string, 0, count)
 	for i := range count {
 		var port uintptr
 		if status := a.call(sd.port, compiled, i, uintptr(unsafe.Pointer(&port))); status != nil {
@@ -39,11 +43,21 @@ func (a *api) specs(compiled uintptr, sd side) ([]inference.Spec, error) {
 		}
 		spec, err := a.spec(port)
 		a.release(portFree, port)
+		own = append(own, spec.Name)
 		spec.Name = inference.UniqueName(specs, spec.Name, sd.what)
 		if err != nil {
-			return nil, fault.New(fault.Unsupported, op, "%s %q has %w", sd.what, spec.Name, err)
+			failure := fault.New(fault.Unsupported, op, "%s %q has %w", sd.what, spec.Name, err)
+			if errors.Is(err, errString) {
+				return nil, failure.WithHint(stringHint)
+			}
+			return nil, failure
 		}
 		specs = append(specs, spec)
+	}
+	if slices.EqualFunc(own, names, func(own string, n tflitefile.Name) bool { return own == n.Tensor }) {
+		for i, n := range names {
+			specs[i].Name = inference.UniqueName(specs[:i], n.Signature, sd.what)
+		}
 	}
 	return specs, nil
 }

@@ -15,15 +15,16 @@ import (
 type slot struct {
 	session   *session
 	arena     inference.Arena
-	request   uintptr
+	compiled  *compiled  // what request is made of; nil for none
+	request   uintptr    // 0 for none, as after a run that failed
 	arguments [1]uintptr // of the native call
+	closed    bool
 
 	in, out tensors
 	asked   []inference.Input // what in is laid out for
 	laid    bool              // Inputs succeeded
 	views   [][]byte
 	placed  bool // the outputs' shapes are known, so that they can lie in the arena
-	ran     bool // the request has run
 
 	canceled chan struct{} // told that cancel is over
 }
@@ -43,12 +44,51 @@ func newSlot(s *session, arena inference.Arena) *slot {
 	return n
 }
 
-// open makes the infer request.
-func (n *slot) open() *statusError {
-	n.request = 0
-	status := n.session.api.call(compiledModelCreateInferRequest, n.session.handle, uintptr(unsafe.Pointer(&n.request)))
+// renew gives the slot a new request with the same inputs. What the model kept from
+// earlier runs is gone.
+func (n *slot) renew(op string) error {
+	n.discard()
+	if n.compiled != nil && n.compiled.spoiled.Load() {
+		n.leave()
+	}
+	if n.compiled == nil {
+		c, failure := n.session.acquire()
+		if failure != nil {
+			return failure.On(n.session.subject)
+		}
+		n.compiled = c
+	}
+	a := n.session.api
+	if status := a.call(compiledModelCreateInferRequest, n.compiled.handle, uintptr(unsafe.Pointer(&n.request))); status != nil {
+		n.request = 0
+		return status.fault(fault.Exhausted, op).On(n.session.subject)
+	}
 	n.arguments[0] = n.request
-	return status
+	if !n.in.made {
+		return nil
+	}
+	for i, h := range n.in.handles {
+		if status := a.call(setInputTensorByIndex, n.request, uintptr(i), h); status != nil { // not negative
+			n.discard()
+			return status.fault(fault.Internal, op).On(n.session.subject)
+		}
+	}
+	return nil
+}
+
+// discard frees the request, and the outputs that it has.
+func (n *slot) discard() {
+	n.session.api.release(requestFree, n.request) // first: it holds the tensors
+	n.request = 0
+	n.out.free(n.session.api)
+}
+
+// leave lets go of what the slot's requests were made of.
+func (n *slot) leave() {
+	if n.compiled != nil {
+		n.session.leave(n.compiled)
+		n.compiled = nil
+	}
 }
 
 // free frees all native objects of the slot. Its profile goes to the session's.
@@ -57,11 +97,10 @@ func (n *slot) free() {
 	if n.request != 0 && n.session.profile != nil {
 		n.session.profile.add(a, n.request)
 	}
-	a.release(requestFree, n.request) // first: it holds the tensors
-	n.request = 0
+	n.discard()
 	n.in.free(a)
-	n.out.free(a)
-	n.laid = false
+	n.leave()
+	n.laid, n.closed = false, true
 }
 
 // Close implements inference.Slot.
@@ -79,11 +118,19 @@ func (n *slot) begin(op string) error {
 	if err := n.session.begin(op); err != nil {
 		return err
 	}
-	if n.request == 0 {
+	if n.closed {
 		n.session.use.RUnlock()
 		return fault.New(fault.Unavailable, op, "the slot is closed").On(n.session.subject)
 	}
 	return nil
+}
+
+// ready gives the slot a new request where it needs one.
+func (n *slot) ready(op string) error {
+	if n.request != 0 && !n.compiled.spoiled.Load() {
+		return nil
+	}
+	return n.renew(op)
 }
 
 // Inputs implements inference.Slot.
@@ -110,6 +157,10 @@ func (n *slot) Inputs(in []inference.Input) ([][]byte, error) {
 	if err != nil {
 		return nil, fault.New(fault.TooLarge, op, "%w", err).On(n.session.subject)
 	}
+	n.in.free(n.session.api) // a new request has no use for them
+	if err = n.ready(op); err != nil {
+		return nil, err
+	}
 	memory, err := n.arena.Input(max(total, 1)) // a tensor without elements needs an address too
 	if err != nil {
 		return nil, err
@@ -135,11 +186,8 @@ func (n *slot) Run(ctx context.Context) ([]tensor.Tensor, error) {
 		return nil, err
 	}
 	defer n.session.use.RUnlock()
-	switch {
-	case !n.laid:
+	if !n.laid {
 		return nil, fault.New(fault.Invalid, op, "the inputs were not laid out").On(n.session.subject)
-	case ctx.Err() != nil:
-		return nil, ended(ctx, op).On(n.session.subject)
 	}
 	if n.session.wide {
 		for _, t := range n.in.list {
@@ -148,29 +196,50 @@ func (n *slot) Run(ctx context.Context) ([]tensor.Tensor, error) {
 			}
 		}
 	}
-	if n.session.stateful && n.ran {
-		if err := n.renew(); err != nil {
+	for ctx.Err() == nil {
+		if err := n.ready(op); err != nil {
 			return nil, err
 		}
+		if ctx.Err() != nil { // that took too long: a run that begins only to be canceled spoils it again
+			break
+		}
+		if outputs, again, err := n.try(ctx); !again {
+			return outputs, err
+		}
 	}
+	return nil, ended(ctx, op).On(n.session.subject)
+}
+
+// try runs the model once. It is to be done again where another slot's run has failed
+// meanwhile, which may be why this one failed, or what it answered.
+func (n *slot) try(ctx context.Context) (outputs []tensor.Tensor, again bool, err error) {
+	const op = "openvino.run"
 	if n.placed && !n.out.made {
-		if err := n.placeOutputs(); err != nil {
-			return nil, err
+		if err = n.placeOutputs(); err != nil {
+			return nil, false, err
 		}
 	}
-	n.ran = true
 	if status := n.call(ctx); status != nil {
-		if ctx.Err() != nil {
-			return nil, ended(ctx, op).On(n.session.subject)
+		own := n.session.spoil(n.compiled)
+		n.discard()
+		switch {
+		case ctx.Err() != nil:
+			return nil, false, ended(ctx, op).On(n.session.subject)
+		case !own:
+			return nil, true, nil
 		}
-		return nil, status.fault(status.runKind(), op).On(n.session.subject)
+		return nil, false, status.fault(status.runKind(), op).On(n.session.subject)
 	}
 	if !n.placed {
-		if err := n.fetchOutputs(); err != nil {
-			return nil, err
-		}
+		err = n.fetchOutputs()
 	}
-	return n.out.list, nil
+	switch {
+	case n.compiled.spoiled.Load():
+		return nil, true, nil
+	case err != nil:
+		return nil, false, err
+	}
+	return n.out.list, false, nil
 }
 
 // placeOutputs makes the tensors of outputs whose shapes are known, in the arena.
@@ -194,24 +263,7 @@ func (n *slot) placeOutputs() error {
 // none can be taken out of one.
 func (n *slot) leaveOutputs() error {
 	n.placed = false
-	return n.renew()
-}
-
-// renew gives the slot a new request with the same inputs.
-func (n *slot) renew() error {
-	const op = "openvino.run"
-	a := n.session.api
-	n.out.free(a)
-	a.release(requestFree, n.request)
-	if status := n.open(); status != nil {
-		return status.fault(fault.Exhausted, op).On(n.session.subject)
-	}
-	for i, h := range n.in.handles {
-		if status := a.call(setInputTensorByIndex, n.request, uintptr(i), h); status != nil { // not negative
-			return status.fault(fault.Internal, op).On(n.session.subject)
-		}
-	}
-	return nil
+	return n.renew("openvino.run")
 }
 
 // outputMemory gets the arena's memory for outputs of the sizes that are known, and

@@ -64,6 +64,35 @@ func Lookup() []byte {
 		Const("table", floats(10, 20, 30)), Parameter("x", tensor.Int64, -1)).Encode()
 }
 
+// Narrow returns a model whose output y FP32[3] is what of x FP32[n] is not negative, plus
+// 10, 20, 30. It takes an n of 1 and 3, and the second of its operators refuses any other.
+func Narrow() []byte {
+	return Model{Layers: []Layer{
+		Parameter("x", tensor.FP32, -1),
+		{Name: "relu", Type: "ReLU", Inputs: []string{"x"}, Outputs: []Port{{DType: tensor.FP32, Shape: []int{-1}}}},
+		Const("w", floats(10, 20, 30)),
+		{Name: "add", Type: "Add", Inputs: []string{"relu", "w"}, Outputs: []Port{{DType: tensor.FP32, Shape: []int{3}, Name: "y"}}},
+		Result("add"),
+	}}.Encode()
+}
+
+// Sum returns a model that keeps a value: its output y FP32[1] is initial and every x
+// FP32[1] that it was given, together.
+func Sum(initial float32) []byte {
+	one := Port{DType: tensor.FP32, Shape: []int{1}}
+	sum := one
+	sum.Name = "y"
+	variable := map[string]string{"variable_id": "sum"}
+	return Model{Layers: []Layer{
+		Parameter("x", tensor.FP32, 1),
+		Const("initial", floats(initial)),
+		{Name: "read", Type: "ReadValue", Opset: "opset3", Data: variable, Inputs: []string{"initial"}, Outputs: []Port{one}},
+		{Name: "add", Type: "Add", Inputs: []string{"x", "read"}, Outputs: []Port{sum}},
+		{Name: "save", Type: "Assign", Opset: "opset3", Data: variable, Inputs: []string{"add"}},
+		Result("add"),
+	}}.Encode()
+}
+
 // Chain returns a model of n multiplications of the matrix x FP32[width,width] with
 // itself, one after the other; y FP32[width,width] is the last.
 func Chain(n, width int) []byte {

@@ -60,16 +60,18 @@ func Identity(d tensor.DType, shape ...int) []byte {
 
 // Join returns a model with two inputs and two outputs: a FP32[?,2] and b FP32[?,3]
 // give joined FP32[?,5], a beside b, and count INT64[2], the shape of a.
-func Join() []byte {
+func Join() []byte { return join(false) }
+
+func join(unranked bool) []byte {
 	return Model{
 		Description: "Two of each.",
 		Graphs: []Graph{{
 			Name: "main",
 			Tensors: []Tensor{
-				{Name: "a", DType: tensor.FP32, Shape: []int{-1, 2}},
-				{Name: "b", DType: tensor.FP32, Shape: []int{-1, 3}},
-				{Name: "joined", DType: tensor.FP32, Shape: []int{-1, 5}},
-				{Name: "count", DType: tensor.Int64, Shape: []int{2}},
+				{Name: "a", DType: tensor.FP32, Shape: []int{-1, 2}, Unranked: unranked},
+				{Name: "b", DType: tensor.FP32, Shape: []int{-1, 3}, Unranked: unranked},
+				{Name: "joined", DType: tensor.FP32, Shape: []int{-1, 5}, Unranked: unranked},
+				{Name: "count", DType: tensor.Int64, Shape: []int{2}, Unranked: unranked},
 			},
 			Operators: []Operator{
 				{Op: Concatenation, Inputs: []int{0, 1}, Outputs: []int{2}, Options: Options{concatenationOptions, []any{int32(1)}}},

@@ -44,6 +44,8 @@ type Tensor struct {
 	Shape      []int  // -1 is a dynamic dimension
 	Data       []byte // of a constant; nil for none
 	Variable   bool   // keeps its value from one run to the next
+	Resource   bool   // is the handle of a variable; DType does not matter
+	Unranked   bool   // does not say that Shape is all there is, as older converters write it
 	Scales     []float32
 	ZeroPoints []int64
 	Axis       int // dimension of Scales
@@ -84,6 +86,7 @@ const (
 	ReLU           Op = 19
 	Reshape        Op = 22
 	Softmax        Op = 25
+	SVDF           Op = 27
 	Custom         Op = 32
 	Gather         Op = 36
 	Transpose      Op = 39
@@ -97,11 +100,15 @@ const (
 	Where          Op = 109
 	Quantize       Op = 114
 	While          Op = 119
+	CallOnce       Op = 129
+	VarHandle      Op = 142
+	ReadVariable   Op = 143
+	AssignVariable Op = 144
 )
 
 // Options are the built-in options of an operator: the number of their table in the
-// union BuiltinOptions, and its fields by slot, each an int32, int8 or bool. The zero
-// value is no options.
+// union BuiltinOptions, and its fields by slot, each an int32, int8, bool, float32 or
+// string. The zero value is no options.
 type Options struct {
 	Table  int
 	Fields []any
@@ -115,6 +122,9 @@ var elements = map[tensor.DType]byte{
 
 // Element returns the number of an element type in the schema.
 func Element(d tensor.DType) int32 { return int32(elements[d]) }
+
+// resource is the element type of handles.
+const resource = 13
 
 // schemaVersion is the version of every file.
 const schemaVersion = 3
@@ -228,15 +238,19 @@ func (w *writer) tensor(t Tensor) flatbuffers.UOffsetT {
 	if len(t.Scales) > 0 {
 		quantization = w.quantization(t)
 	}
+	element := elements[t.DType]
+	if t.Resource {
+		element = resource
+	}
 	w.StartObject(9)
 	w.PrependUOffsetTSlot(0, dimensions, 0)
-	w.PrependByteSlot(1, elements[t.DType], 0)
+	w.PrependByteSlot(1, element, 0)
 	w.PrependUint32Slot(2, buffer, 0)
 	w.PrependUOffsetTSlot(3, name, 0)
 	w.PrependUOffsetTSlot(4, quantization, 0)
 	w.PrependBoolSlot(5, t.Variable, false)
 	w.PrependUOffsetTSlot(7, signature, 0)
-	w.PrependBoolSlot(8, true, false)
+	w.PrependBoolSlot(8, !t.Unranked, false)
 	return w.EndObject()
 }
 
@@ -283,6 +297,12 @@ func (w *writer) operator(o Operator) flatbuffers.UOffsetT {
 
 // options writes a table of the union BuiltinOptions.
 func (w *writer) options(o Options) flatbuffers.UOffsetT {
+	texts := map[int]flatbuffers.UOffsetT{}
+	for slot, field := range o.Fields {
+		if text, ok := field.(string); ok {
+			texts[slot] = w.CreateString(text)
+		}
+	}
 	w.StartObject(len(o.Fields))
 	for slot, field := range o.Fields {
 		switch v := field.(type) {
@@ -294,6 +314,8 @@ func (w *writer) options(o Options) flatbuffers.UOffsetT {
 			w.PrependBoolSlot(slot, v, false)
 		case float32:
 			w.PrependFloat32Slot(slot, v, 0)
+		case string:
+			w.PrependUOffsetTSlot(slot, texts[slot], 0)
 		}
 	}
 	return w.EndObject()
