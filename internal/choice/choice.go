@@ -3,6 +3,7 @@ package choice
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -59,6 +60,10 @@ type Trial struct {
 	Outcome Outcome  `json:"outcome"`
 	Reason  string   `json:"reason"`
 	Figures *Figures `json:"figures,omitempty"` // nil where nothing was measured
+
+	limit   string // the key of the limit that it is over; "" for none
+	differs bool   // its signature is not the reference's
+	hint    string // of what failed
 }
 
 // Figures are what was measured of a way.
@@ -76,11 +81,20 @@ type Loaded struct {
 	Close   func() error
 }
 
+// Probe is a request.
+type Probe struct {
+	Inputs  []tensor.Tensor
+	Outputs []tensor.Tensor // those that are known to be right; nil for none
+}
+
 // Env is what a choice needs of the node.
 type Env struct {
+	// Name is what ways are loaded as, such as "digits@3". Errors begin with it, reasons
+	// do not.
+	Name string
 	Load func(ctx context.Context, w Way) (Loaded, error)
-	// Probes are the requests that every way is asked, given a signature.
-	Probes func(g inference.Signature) ([][]tensor.Tensor, error)
+	// Probes are the requests that every way is asked, given a signature: one or more.
+	Probes func(g inference.Signature) ([]Probe, error)
 	// Peak measures what the process of a session took, in bytes.
 	Peak func(s inference.Session) (int64, error)
 	// Progress is told of each way before it is tried; nil for nobody.
@@ -91,7 +105,9 @@ type Env struct {
 // Plan says what to choose from.
 type Plan struct {
 	Reference Way     // whose answers count as right
+	Golden    bool    // probes have outputs, which count where the reference gives none
 	Rungs     [][]Way // the preferred ones first
+	Ladder    bool    // they are those of a ladder; else there is one
 	Fastest   bool    // of a rung: measure all of it; else its first one that will do
 	Budget    time.Duration
 	LatencyMS float64 // limit on the 95th percentile
@@ -107,9 +123,10 @@ type Result struct {
 	Notes  []string
 }
 
-// Choose tries the ways of a plan. It fails with fault.Unsupported where none will do,
-// and then names each with its reason; the result has the trials all the same. It
-// fails as ctx does where that ends first.
+// Choose tries the ways of a plan. It fails as the reference does where that gives no
+// answers and nothing else is known to be right, and with fault.Unsupported where no way
+// will do, and then names each with its reason; the result has the trials all the same.
+// It fails as ctx does where that ends first.
 func Choose(ctx context.Context, e Env, p Plan) (Result, error) {
 	c := &choosing{env: e, plan: p, begun: e.Now()}
 	for _, rung := range p.Rungs {
@@ -145,8 +162,8 @@ type choosing struct {
 	total  int
 
 	signature *inference.Signature // of the reference; nil where there is none
-	probes    [][]tensor.Tensor
-	answers   [][]tensor.Tensor
+	probes    []Probe
+	answers   [][]tensor.Tensor // to each probe; of some outputs, or none, where they are golden
 	result    Result
 }
 
@@ -170,44 +187,76 @@ func (c *choosing) rung(ctx context.Context, rung []Way, decided bool) (trials [
 			}
 		}
 		trials = append(trials, t)
-		if t.Outcome != Slower {
-			continue
-		}
-		if last := len(trials) - 1; taken < 0 || faster(t.Figures, trials[taken].Figures) {
-			taken = last
+		if t.Outcome == Slower && taken < 0 {
+			taken = len(trials) - 1
 		}
 	}
-	for i := range trials {
-		if i == taken {
-			trials[i].Outcome, trials[i].Reason = Taken, c.why(trials, taken)
-		} else if trials[i].Outcome == Slower {
-			trials[i].Reason = fmt.Sprintf("%.4g requests a second, where the one taken answers %.4g", trials[i].Figures.Throughput, trials[taken].Figures.Throughput)
-		}
+	if taken < 0 {
+		return trials, taken, nil
 	}
+	if c.plan.Fastest {
+		taken = fastest(trials)
+	}
+	reasons(trials, taken, c.plan.Fastest)
 	return trials, taken, nil
 }
 
-// faster reports whether a is better than b: by throughput, and where that differs by
-// less than the figures scatter, by latency.
-func faster(a, b *Figures) bool {
-	const scatter = 1.05
-	switch {
-	case a.Throughput > b.Throughput*scatter:
-		return true
-	case b.Throughput > a.Throughput*scatter:
-		return false
+// scatter is the ratio by which two measurements of the same throughput may differ.
+const scatter = 1.05
+
+// most is the highest throughput of the ways that are within all limits.
+func most(trials []Trial) float64 {
+	highest := 0.0
+	for _, t := range trials {
+		if t.Outcome == Slower {
+			highest = max(highest, t.Figures.Throughput)
+		}
 	}
-	return a.P50MS < b.P50MS
+	return highest
 }
 
-// why says why a way is taken.
-func (c *choosing) why(trials []Trial, taken int) string {
-	f := trials[taken].Figures
-	why := "the first that will do"
-	if c.plan.Fastest {
-		why = "the fastest"
+// fastest returns the way of the lowest latency among those whose throughput is no less
+// than the highest, as far as figures scatter. There is one within all limits.
+func fastest(trials []Trial) int {
+	best, highest := -1, most(trials)
+	for i, t := range trials {
+		if t.Outcome == Slower && t.Figures.Throughput*scatter >= highest && (best < 0 || t.Figures.P50MS < trials[best].Figures.P50MS) {
+			best = i
+		}
 	}
-	return fmt.Sprintf("%s: %.4g requests a second, p50 %.3g ms, p95 %.3g ms", why, f.Throughput, f.P50MS, f.P95MS)
+	return best
+}
+
+// reasons says why a way is taken, and why the others within all limits are not. Without
+// measured, they are none.
+func reasons(trials []Trial, taken int, measured bool) {
+	const percent = 100 * (scatter - 1)
+	highest, best := most(trials), trials[taken].Figures
+	for i := range trials {
+		t := &trials[i]
+		if t.Outcome != Slower {
+			continue
+		}
+		f := t.Figures
+		switch figures := fmt.Sprintf("%.4g requests a second", f.Throughput); {
+		case i == taken:
+			why := "the first that will do"
+			if measured {
+				why = "the fastest"
+			}
+			if f.Throughput < highest {
+				why = fmt.Sprintf("the lowest p50 of those within %.0f %% of the fastest", percent)
+			}
+			t.Reason = fmt.Sprintf("%s: %s, p50 %.3g ms, p95 %.3g ms", why, figures, f.P50MS, f.P95MS)
+		case f.Throughput*scatter >= highest:
+			t.Reason = fmt.Sprintf("%s, and p50 %.3g ms, where the one taken is within %.0f %% of the fastest and has %.3g ms", figures, f.P50MS, percent, best.P50MS)
+		case best.Throughput < highest:
+			t.Reason = fmt.Sprintf("%s, where the fastest answers %.4g", figures, highest)
+		default:
+			t.Reason = fmt.Sprintf("%s, where the one taken answers %.4g", figures, best.Throughput)
+		}
+	}
+	trials[taken].Outcome = Taken
 }
 
 // none is the error where no way will do.
@@ -217,9 +266,44 @@ func (c *choosing) none() error {
 	for _, t := range c.result.Trials {
 		fmt.Fprintf(&text, "; %s: %s", t.Way, t.Reason)
 	}
-	if len(c.result.Trials) == 0 {
+	switch {
+	case len(c.result.Trials) > 0:
+	case c.plan.Ladder:
 		text.WriteString(": nothing on the ladder fits this device and these files")
+	default:
+		text.WriteString(": no runtime that is here runs these files on that device")
 	}
-	return fault.New(fault.Unsupported, "choice.choose", "%s", text.String()).
-		WithHint("Add a rung that this device has, such as cpu fp32, or raise the limits.")
+	e := fault.New(fault.Unsupported, "choice.choose", "%s", text.String())
+	e.Hint = c.advice()
+	return e
+}
+
+// advice says what to do where no way will do: by the limits that were reached, else by
+// what else there was against the ways.
+func (c *choosing) advice() string {
+	var over []string
+	differs, hint := false, ""
+	for _, t := range c.result.Trials {
+		if t.limit != "" && !slices.Contains(over, t.limit) {
+			over = append(over, t.limit)
+		}
+		differs = differs || t.differs
+		if hint == "" {
+			hint = t.hint
+		}
+	}
+	slices.Sort(over)
+	switch {
+	case len(over) > 0 && c.plan.Ladder:
+		return "Raise " + strings.Join(over, " and ") + ", or add a rung."
+	case len(over) > 0:
+		return "Raise " + strings.Join(over, " and ") + "."
+	case c.plan.Ladder:
+		return "Add a rung that this device has, such as cpu fp32."
+	case differs:
+		return "Give files whose inputs and outputs have the same names and types, or name the runtime that is to be taken: deployment.runtime."
+	case hint != "":
+		return hint
+	}
+	return "Set deployment.optimization_level to 1, which compares nothing."
 }

@@ -1,6 +1,7 @@
 package choice_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -26,6 +27,9 @@ func (c *clock) read() time.Time { return c.now }
 type model struct {
 	clock     *clock
 	took      time.Duration
+	then      time.Duration // what it takes after so many runs; 0 for the same
+	after     int
+	runs      int
 	add       float32
 	signature inference.Signature
 	parallel  int
@@ -57,7 +61,11 @@ func (s *slot) Run(context.Context) ([]tensor.Tensor, error) {
 	if s.model.fails != nil {
 		return nil, s.model.fails
 	}
-	s.model.clock.now = s.model.clock.now.Add(s.model.took)
+	took := s.model.took
+	if s.model.runs++; s.model.after > 0 && s.model.runs > s.model.after {
+		took = s.model.then
+	}
+	s.model.clock.now = s.model.clock.now.Add(took)
 	out := make([]byte, len(s.input))
 	for i := 0; i < len(out); i += 4 {
 		x := math.Float32frombits(binary.LittleEndian.Uint32(s.input[i:]))
@@ -80,6 +88,7 @@ type world struct {
 	clock  clock
 	models map[string]*model // by file and runtime
 	loads  []string
+	golden bool // what models answer is known: their input
 }
 
 func newWorld() *world { return &world{models: map[string]*model{}} }
@@ -96,6 +105,7 @@ func (w *world) add(file string, took float64, change func(*model)) choice.Way {
 
 func (w *world) env() choice.Env {
 	return choice.Env{
+		Name: "m@1",
 		Load: func(_ context.Context, way choice.Way) (choice.Loaded, error) {
 			m := w.models[way.File]
 			if m == nil {
@@ -104,10 +114,14 @@ func (w *world) env() choice.Env {
 			w.loads = append(w.loads, way.File)
 			return choice.Loaded{Session: m, Close: func() error { return nil }}, nil
 		},
-		Probes: func(g inference.Signature) ([][]tensor.Tensor, error) {
+		Probes: func(g inference.Signature) ([]choice.Probe, error) {
 			one := tensor.Tensor{Name: g.Inputs[0].Name, DType: tensor.FP32, Shape: []int64{2}, Data: make([]byte, 8)}
 			binary.LittleEndian.PutUint32(one.Data, math.Float32bits(3))
-			return [][]tensor.Tensor{{one}}, nil
+			probe := choice.Probe{Inputs: []tensor.Tensor{one}}
+			if w.golden {
+				probe.Outputs = []tensor.Tensor{{Name: "y", DType: tensor.FP32, Shape: []int64{2}, Data: bytes.Clone(one.Data)}}
+			}
+			return []choice.Probe{probe}, nil
 		},
 		Peak: func(s inference.Session) (int64, error) { return s.(*model).peak, nil },
 		Now:  w.clock.read,
@@ -137,7 +151,7 @@ func TestTheFirstWayThatWillDoIsTaken(t *testing.T) {
 	wrong := w.add("wrong", 1, func(m *model) { m.add = 1 })
 	other := w.add("other", 1, func(m *model) { m.signature = signature("z") })
 	large := w.add("large", 1, func(m *model) { m.peak = 100 << 20 })
-	broken := w.add("broken", 1, func(m *model) { m.fails = errors.New("it broke") })
+	broken := w.add("broken", 1, func(m *model) { m.fails = fault.New(fault.Internal, "test", "model m@1: it broke").On("m@1") })
 	good := w.add("good", 5, nil)
 	got, err := choice.Choose(t.Context(), w.env(), plan(own, []choice.Way{missing, slow, wrong, other}, []choice.Way{large, broken, good, own}, []choice.Way{own}))
 	if err != nil || got.Taken != good {
@@ -149,7 +163,7 @@ func TestTheFirstWayThatWillDoIsTaken(t *testing.T) {
 		`wrong: refused: input 0: output "y" 1 elements of 2 differ`,
 		`other: refused: it has no input "x"`,
 		"large: refused: it took 100 MB, the limit is 64 MB",
-		"broken: refused: it broke",
+		"broken: failed: it broke",
 		"good: taken: the first that will do: 200 requests a second, p50 5 ms, p95 5 ms",
 		"own: untried: one before it was taken",
 		"own: untried: a better rung of the ladder was taken",
@@ -180,11 +194,34 @@ func TestTheFastestWayOfARungIsTakenWhereItIsMeasured(t *testing.T) {
 
 func TestFiguresThatScatterDoNotDecide(t *testing.T) {
 	w := newWorld()
-	p := plan(w.add("own", 10, nil), []choice.Way{w.add("first", 5.1, nil), w.add("second", 5, nil)})
+	p := plan(w.add("own", 10, nil), []choice.Way{w.add("first", 5.1, nil), w.add("second", 5, nil), w.add("third", 4.9, nil), w.add("fourth", 5.2, nil)})
 	p.Fastest = true
 	got, err := choice.Choose(t.Context(), w.env(), p)
-	if err != nil || got.Taken.File != "second" { // equal throughput, better latency
-		t.Errorf("Choose = %v, %v; want second", got.Taken, err)
+	want := []string{
+		"first: slower: 196.1 requests a second, and p50 5.1 ms, where the one taken is within 5 % of the fastest and has 4.9 ms",
+		"second: slower: 200 requests a second, and p50 5 ms, where the one taken is within 5 % of the fastest and has 4.9 ms",
+		"third: taken: the fastest: 204.1 requests a second, p50 4.9 ms, p95 4.9 ms",
+		"fourth: slower: 192.3 requests a second, where the one taken answers 204.1",
+	}
+	if diff := cmp.Diff(want, outcomes(got)); diff != "" || err != nil || got.Taken.File != "third" {
+		t.Errorf("Choose = %v, %v (-want +got):\n%s", got.Taken, err, diff)
+	}
+}
+
+func TestOfWaysThatAreAsFastTheQuickestIsTaken(t *testing.T) {
+	w := newWorld()
+	// It is slow at first, one at a time, and then fast: more answers, each later.
+	later := func(m *model) { m.then, m.after = 4800*time.Microsecond, 25 }
+	p := plan(w.add("own", 10, nil), []choice.Way{w.add("more", 6, later), w.add("quick", 5, nil), w.add("slow", 4, func(m *model) { m.then, m.after = 5100*time.Microsecond, 25 })})
+	p.Fastest = true
+	got, err := choice.Choose(t.Context(), w.env(), p)
+	want := []string{
+		"more: slower: 208.3 requests a second, and p50 6 ms, where the one taken is within 5 % of the fastest and has 5 ms",
+		"quick: taken: the lowest p50 of those within 5 % of the fastest: 200 requests a second, p50 5 ms, p95 5 ms",
+		"slow: slower: 196.1 requests a second, where the fastest answers 208.3",
+	}
+	if diff := cmp.Diff(want, outcomes(got)); diff != "" || err != nil || got.Taken.File != "quick" {
+		t.Errorf("Choose = %v, %v (-want +got):\n%s", got.Taken, err, diff)
 	}
 }
 
@@ -201,14 +238,53 @@ func TestAnotherPrecisionIsComparedByDirection(t *testing.T) {
 	}
 }
 
-func TestWithoutAReferenceNothingIsCompared(t *testing.T) {
+func TestWithoutAReferenceNothingElseIsTaken(t *testing.T) {
 	w := newWorld()
-	own := choice.Way{File: "own", Precision: "int8", Runtime: "r", Device: "cpu", Threads: 1, Parallel: 1}
-	odd := w.add("odd", 1, func(m *model) { m.add = 30 })
-	got, err := choice.Choose(t.Context(), w.env(), plan(own, []choice.Way{odd}))
-	if err != nil || got.Taken != odd || len(got.Notes) != 1 ||
-		got.Notes[0] != "the reference, own (int8) in r on cpu, 1 run of 1 thread, gave no answers, so that none were compared: no such file" {
-		t.Errorf("Choose = %v, %v, notes %q; want odd, and a note", got.Taken, err, got.Notes)
+	good := w.add("good", 1, nil)
+	absent := choice.Way{File: "own", Precision: "fp32", Runtime: "r", Device: "cpu", Threads: 1, Parallel: 1}
+	crashes := w.add("crashes", 1, func(m *model) { m.fails = fault.New(fault.Unavailable, "test", "it died").WithHint("Bury it.") })
+	for _, tc := range []struct {
+		reference  choice.Way
+		kind       fault.Kind
+		text, hint string
+	}{
+		{
+			absent, fault.Unsupported, "own (fp32) in r on cpu, 1 run of 1 thread, with whose answers those of other ways are compared: no such file",
+			"Give answers to compare with: tests.functional_test.golden.",
+		},
+		{
+			crashes, fault.Unavailable, "crashes (fp32) in r on cpu, 1 run of 1 thread, with whose answers those of other ways are compared: it died",
+			"Bury it.",
+		},
+	} {
+		got, err := choice.Choose(t.Context(), w.env(), plan(tc.reference, []choice.Way{good}))
+		if fault.Message(err) != tc.text || fault.KindOf(err) != tc.kind || fault.HintOf(err) != tc.hint || len(got.Trials) != 0 {
+			t.Errorf("Choose = %v, %v (%v), hint %q; want %s", got, err, fault.KindOf(err), fault.HintOf(err), tc.text)
+		}
+	}
+}
+
+func TestGoldenAnswersDoWhereTheReferenceGivesNone(t *testing.T) {
+	for name, change := range map[string]func(*model){
+		"it does not load": nil,
+		"it does not run":  func(m *model) { m.fails = errors.New("it died") },
+	} {
+		w := newWorld()
+		w.golden = true
+		own := choice.Way{File: "own", Precision: "fp32", Runtime: "r", Device: "cpu", Threads: 1, Parallel: 1}
+		why := "no such file"
+		if change != nil {
+			own, why = w.add("own", 10, change), "it died"
+		}
+		odd := w.add("odd", 1, func(m *model) { m.add = 1 })
+		good := w.add("good", 1, nil)
+		p := plan(own, []choice.Way{odd, good})
+		p.Golden = true
+		got, err := choice.Choose(t.Context(), w.env(), p)
+		note := "the reference, own (fp32) in r on cpu, 1 run of 1 thread, gave no answers, so that others were compared with the golden ones: " + why
+		if err != nil || got.Taken != good || got.Trials[0].Outcome != choice.Refused || len(got.Notes) != 1 || got.Notes[0] != note {
+			t.Errorf("%s: Choose = %v, %v, %q, notes %q; want good, odd refused, and %q", name, got.Taken, err, outcomes(got), got.Notes, note)
+		}
 	}
 }
 
@@ -224,15 +300,44 @@ func TestTheBudgetEndsTheTrials(t *testing.T) {
 
 func TestWhereNothingWillDoEachReasonIsTold(t *testing.T) {
 	w := newWorld()
-	slow := w.add("slow", 60, nil)
-	_, err := choice.Choose(t.Context(), w.env(), plan(slow, []choice.Way{slow}, nil))
-	if want := "no way to run the model will do; slow (fp32) in r on cpu, 1 run of 1 thread: p95 is 60 ms, the limit is 50 ms"; err == nil || fault.Message(err) != want ||
-		fault.KindOf(err) != fault.Unsupported || fault.HintOf(err) != "Add a rung that this device has, such as cpu fp32, or raise the limits." {
-		t.Errorf("Choose = %v, hint %q; want %q", err, fault.HintOf(err), want)
-	}
-	_, err = choice.Choose(t.Context(), w.env(), plan(slow, nil))
-	if want := "no way to run the model will do: nothing on the ladder fits this device and these files"; err == nil || fault.Message(err) != want {
+	own := w.add("own", 60, nil)
+	_, err := choice.Choose(t.Context(), w.env(), plan(own, []choice.Way{own}))
+	if want := "no way to run the model will do; own (fp32) in r on cpu, 1 run of 1 thread: p95 is 60 ms, the limit is 50 ms"; err == nil ||
+		fault.Message(err) != want || fault.KindOf(err) != fault.Unsupported {
 		t.Errorf("Choose = %v, want %q", err, want)
+	}
+}
+
+func TestTheHintFitsWhyNothingWillDo(t *testing.T) {
+	w := newWorld()
+	own := w.add("own", 10, nil)
+	slow := w.add("slow", 60, nil)
+	large := w.add("large", 1, func(m *model) { m.peak = 100 << 20 })
+	wrong := w.add("wrong", 1, func(m *model) { m.add = 1 })
+	other := w.add("other", 1, func(m *model) { m.signature = signature("z") })
+	hinted := w.add("hinted", 1, func(m *model) { m.fails = fault.New(fault.Invalid, "test", "it broke").WithHint("Mend it.") })
+	const text = "no way to run the model will do"
+	for _, tc := range []struct {
+		ways          []choice.Way
+		ladder        bool
+		message, hint string
+	}{
+		{[]choice.Way{slow, wrong}, false, "", "Raise deployment.max_latency_ms."},
+		{[]choice.Way{slow, large}, false, "", "Raise deployment.max_latency_ms and deployment.memory_limit_mb."},
+		{[]choice.Way{large}, true, "", "Raise deployment.memory_limit_mb, or add a rung."},
+		{[]choice.Way{wrong, hinted}, true, "", "Add a rung that this device has, such as cpu fp32."},
+		{nil, true, text + ": nothing on the ladder fits this device and these files", "Add a rung that this device has, such as cpu fp32."},
+		{nil, false, text + ": no runtime that is here runs these files on that device", "Set deployment.optimization_level to 1, which compares nothing."},
+		{[]choice.Way{hinted, other}, false, "", "Give files whose inputs and outputs have the same names and types, or name the runtime that is to be taken: deployment.runtime."},
+		{[]choice.Way{wrong, hinted}, false, "", "Mend it."},
+		{[]choice.Way{wrong}, false, "", "Set deployment.optimization_level to 1, which compares nothing."},
+	} {
+		p := plan(own, tc.ways)
+		p.Ladder = tc.ladder
+		_, err := choice.Choose(t.Context(), w.env(), p)
+		if fault.HintOf(err) != tc.hint || tc.message != "" && fault.Message(err) != tc.message {
+			t.Errorf("%v: Choose = %v, hint %q; want hint %q", tc.ways, err, fault.HintOf(err), tc.hint)
+		}
 	}
 }
 

@@ -2,10 +2,13 @@ package choice
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -25,8 +28,9 @@ const (
 	steps  = 4                      // that quantised answers may be apart
 )
 
-// ask has the reference answer the probes. Without a reference that runs, ways are
-// held against each other's signature only.
+// ask has the reference answer the probes. Where it does not, the golden answers are
+// compared with; without those nothing but the reference would do, so that its failure is
+// that of the choice.
 func (c *choosing) ask(ctx context.Context) error {
 	loaded, err := c.env.Load(ctx, c.plan.Reference)
 	if err == nil {
@@ -37,18 +41,34 @@ func (c *choosing) ask(ctx context.Context) error {
 			c.answers, err = answers(ctx, loaded.Session, c.probes)
 		}
 	}
-	if ctx.Err() != nil {
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
 		return fault.New(fault.KindOf(ctx.Err()), "choice.choose", "stopped while it chose: %w", ctx.Err())
+	case !c.plan.Golden:
+		return &fault.Error{
+			Kind: fault.KindOf(err), Op: "choice.choose", Err: errors.New(c.message(err)),
+			Subject: fmt.Sprintf("%s, with whose answers those of other ways are compared", c.plan.Reference),
+			Hint:    cmp.Or(fault.HintOf(err), "Give answers to compare with: tests.functional_test.golden."),
+		}
 	}
-	if err != nil {
-		c.answers = nil
-		c.result.Notes = append(c.result.Notes, fmt.Sprintf("the reference, %s, gave no answers, so that none were compared: %s", c.plan.Reference, fault.Message(err)))
-	}
+	c.answers = golden(c.probes)
+	c.result.Notes = append(c.result.Notes, fmt.Sprintf("the reference, %s, gave no answers, so that others were compared with the golden ones: %s", c.plan.Reference, c.message(err)))
 	return nil
 }
 
+// golden are the answers that are known.
+func golden(probes []Probe) [][]tensor.Tensor {
+	all := make([][]tensor.Tensor, len(probes))
+	for i, p := range probes {
+		all[i] = p.Outputs
+	}
+	return all
+}
+
 // answers runs each probe once, and copies what comes out.
-func answers(ctx context.Context, session inference.Session, probes [][]tensor.Tensor) ([][]tensor.Tensor, error) {
+func answers(ctx context.Context, session inference.Session, probes []Probe) ([][]tensor.Tensor, error) {
 	memory := arena.New("choice", region, region)
 	defer memory.Close() //nolint:errcheck // it is only memory
 	slot, err := session.NewSlot(memory)
@@ -58,7 +78,7 @@ func answers(ctx context.Context, session inference.Session, probes [][]tensor.T
 	defer slot.Close() //nolint:errcheck // the session closes it too
 	all := make([][]tensor.Tensor, len(probes))
 	for i, probe := range probes {
-		outputs, err := inference.Run(ctx, session.Signature(), slot, probe)
+		outputs, err := inference.Run(ctx, session.Signature(), slot, probe.Inputs)
 		if err != nil {
 			return nil, err
 		}
@@ -81,24 +101,27 @@ func (c *choosing) try(ctx context.Context, w Way) Trial {
 	begin := c.env.Now()
 	loaded, err := c.env.Load(ctx, w)
 	if err != nil {
-		t.Reason = fault.Message(err)
-		return t
+		return c.failed(t, err)
 	}
 	defer loaded.Close() //nolint:errcheck // it was only tried
 	f := &Figures{LoadMS: ms(c.env.Now().Sub(begin))}
-	if reason := c.compare(ctx, w, loaded.Session); reason != "" {
-		t.Outcome, t.Reason = Refused, reason
+	if t.Reason, t.differs, err = c.compare(ctx, w, loaded.Session); err != nil {
+		return c.failed(t, err)
+	}
+	if t.Reason != "" {
+		t.Outcome = Refused
 		return t
 	}
 	if err := c.measure(ctx, loaded.Session, f); err != nil {
-		t.Reason = fault.Message(err)
-		return t
+		return c.failed(t, err)
 	}
 	t.Figures = f
 	switch {
 	case f.P95MS > c.plan.LatencyMS:
+		t.limit = "deployment.max_latency_ms"
 		t.Outcome, t.Reason = Refused, fmt.Sprintf("p95 is %.3g ms, the limit is %g ms", f.P95MS, c.plan.LatencyMS)
 	case c.plan.MemoryMB > 0 && f.PeakMB > float64(c.plan.MemoryMB):
+		t.limit = "deployment.memory_limit_mb"
 		t.Outcome, t.Reason = Refused, fmt.Sprintf("it took %.4g MB, the limit is %d MB", f.PeakMB, c.plan.MemoryMB)
 	default:
 		t.Outcome = Slower
@@ -106,35 +129,47 @@ func (c *choosing) try(ctx context.Context, w Way) Trial {
 	return t
 }
 
-// compare says what the way has another opinion of than the reference, or "".
-func (c *choosing) compare(ctx context.Context, w Way, session inference.Session) string {
+// failed is a trial with the reason why nothing more came of it.
+func (c *choosing) failed(t Trial, err error) Trial {
+	t.Reason, t.hint = c.message(err), fault.HintOf(err)
+	return t
+}
+
+// message is an error for people, who know from elsewhere what is spoken of.
+func (c *choosing) message(err error) string {
+	text := fault.Message(err)
+	for before := ""; c.env.Name != "" && before != text; {
+		before, text = text, strings.TrimPrefix(strings.TrimPrefix(text, c.env.Name+": "), "model "+c.env.Name+": ")
+	}
+	return text
+}
+
+// compare says what the way has another opinion of than the reference, or "", and
+// whether that is its signature. It fails where the way does not answer.
+func (c *choosing) compare(ctx context.Context, w Way, session inference.Session) (reason string, signature bool, err error) {
 	g := session.Signature()
-	if c.signature == nil { // the first one that loads is the measure
-		c.signature = &g
-		probes, err := c.env.Probes(g)
-		if err != nil {
-			return fault.Message(err)
+	if c.signature == nil { // the reference has none: the first one that takes the golden inputs is the measure
+		if c.probes, err = c.env.Probes(g); err != nil {
+			return "", false, err
 		}
-		c.probes = probes
+		c.signature, c.answers = &g, golden(c.probes)
 	}
 	if reason := differs(*c.signature, g); reason != "" {
-		return reason
+		return reason, true, nil
 	}
 	got, err := answers(ctx, session, c.probes)
 	if err != nil {
-		return fault.Message(err)
-	}
-	if c.answers == nil {
-		return ""
+		return "", false, err
 	}
 	for i, want := range c.answers {
-		for k, output := range want {
-			if reason := c.disagrees(w, c.signature.Outputs[k], output, got[i][inference.Index(g.Outputs, output.Name)]); reason != "" {
-				return fmt.Sprintf("input %d: output %q %s", i, output.Name, reason)
+		for _, output := range want {
+			spec := c.signature.Outputs[inference.Index(c.signature.Outputs, output.Name)]
+			if reason := c.disagrees(w, spec, output, got[i][inference.Index(g.Outputs, output.Name)]); reason != "" {
+				return fmt.Sprintf("input %d: output %q %s", i, output.Name, reason), false, nil
 			}
 		}
 	}
-	return ""
+	return "", false, nil
 }
 
 // differs says how a signature is not the reference's, or "". What a client sends and
@@ -236,7 +271,7 @@ func (c *choosing) series(ctx context.Context, session inference.Session) ([]flo
 	var took []float64
 	for i := range warmup + runs {
 		begin := c.env.Now()
-		if _, err := inference.Run(ctx, session.Signature(), slot, c.probes[0]); err != nil {
+		if _, err := inference.Run(ctx, session.Signature(), slot, c.probes[0].Inputs); err != nil {
 			return nil, err
 		}
 		if i >= warmup {
@@ -279,7 +314,7 @@ func (c *choosing) until(ctx context.Context, session inference.Session, end tim
 	}
 	defer slot.Close() //nolint:errcheck // the session closes it too
 	for n == 0 || c.env.Now().Before(end) {
-		if _, err := inference.Run(ctx, session.Signature(), slot, c.probes[0]); err != nil {
+		if _, err := inference.Run(ctx, session.Signature(), slot, c.probes[0].Inputs); err != nil {
 			return n, err
 		}
 		n++

@@ -17,7 +17,10 @@ import (
 	"verge/client"
 	"verge/internal/config"
 	"verge/internal/deployfile"
+	"verge/internal/inference/inferencetest/irmodel"
+	"verge/internal/inference/inferencetest/onnxmodel"
 	"verge/internal/runtimeinstall"
+	"verge/internal/tensor"
 	"verge/internal/version"
 )
 
@@ -72,6 +75,32 @@ func TestVersionSaysWhatThisProgramIs(t *testing.T) {
 func TestInspectShowsWhatAModelFileSays(t *testing.T) {
 	golden(t, "inspect", verge(t, "inspect", examples+"digits.onnx").transcript())
 	golden(t, "inspect-json", verge(t, "inspect", examples+"digits.onnx", "--json").transcript())
+}
+
+func TestInspectShowsTheNamesOfOpenDimensions(t *testing.T) {
+	value := func(name string, shape ...any) onnxmodel.Value {
+		return onnxmodel.Value{Name: name, DType: tensor.FP32, Shape: shape}
+	}
+	path := write(t, t.TempDir(), "model.onnx", onnxmodel.Model{
+		Nodes:   []onnxmodel.Node{{Op: "Identity", Inputs: []string{"x"}, Outputs: []string{"y"}}},
+		Inputs:  []onnxmodel.Value{value("x", "batch", 3, "", "?", strings.Repeat("wide", 50)), value("open", "", 4), value("any")},
+		Outputs: []onnxmodel.Value{value("y", "batch", 3)},
+	}.Encode())
+	r := verge(t, "inspect", path)
+	for _, want := range []string{
+		"input       x FP32[batch,3,?,?," + strings.Repeat("wide", 16) + "…]\n", "input       open FP32[-1,4]\n", "input       any FP32",
+		"output      y FP32[batch,3]\n",
+	} {
+		if !strings.Contains(r.out, want) {
+			t.Errorf("want %q in %s", want, r.transcript())
+		}
+	}
+	input := irmodel.Parameter("x", tensor.FP32)
+	input.Data["shape"] = "..."
+	ir := write(t, t.TempDir(), "model.xml", irmodel.Model{Layers: []irmodel.Layer{input, irmodel.Result("x")}}.Encode())
+	if r := verge(t, "inspect", ir); !strings.Contains(r.out, "input       x FP32 of any rank\n") {
+		t.Errorf("%s", r.transcript())
+	}
 }
 
 // badModels are files that are no model, by name.

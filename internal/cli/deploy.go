@@ -7,7 +7,9 @@ import (
 	"time"
 
 	"verge/client"
+	"verge/internal/deploy"
 	"verge/internal/fault"
+	"verge/internal/version"
 )
 
 type deployCommand struct {
@@ -67,9 +69,29 @@ type deployOptions struct {
 	own    bool // the node is this process, and ends with the command
 }
 
-// deploy uploads what the node lacks, begins the deployment and tells what happens
-// until it has ended.
+// quickly is how many bytes are sent to a node without a look at them: it finds all that
+// is wrong with them at once, and keeps that with the deployment.
+const quickly = 16 << 20
+
+// look finds what the node would refuse for large files alone, before they are sent. A
+// node of another version may know formats that this one does not, so that it is left to
+// it.
+func (c *call) look(node *client.Client, o *order) error {
+	if o.size() <= quickly {
+		return nil
+	}
+	if is, err := node.ServerMetadata(c); err != nil || is.Version != version.Version {
+		return nil //nolint:nilerr // whether it answers shows when it matters
+	}
+	return deploy.CheckFiles(o.file, o.modelFile(), o.variants())
+}
+
+// deploy looks at large files, uploads what the node lacks, begins the deployment and tells
+// what happens until it has ended.
 func (c *call) deploy(node *client.Client, o *order, options deployOptions) error {
+	if err := c.look(node, o); err != nil {
+		return about(o.path, err)
+	}
 	view := newView(c.std, options.json)
 	defer view.close()
 	digests, err := c.upload(node, o, view)

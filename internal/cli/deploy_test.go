@@ -13,6 +13,8 @@ import (
 
 	"verge/client"
 	"verge/internal/cli"
+	"verge/internal/inference/inferencetest/onnxmodel"
+	"verge/internal/version"
 )
 
 // spec is a deployment file beside the demo model.
@@ -239,6 +241,55 @@ Hint: Look at both.
 `)
 	n.refuse = map[string]string{"error": "deployment digits-1 of digits is in progress", "kind": "conflict", "hint": "Wait for it, or cancel it."}
 	verge(t, "deploy", path, "--node", n.address).want(t, 1, "", "verge: deployment digits-1 of digits is in progress\nHint: Wait for it, or cancel it.\n")
+}
+
+func TestALargeFileThatIsNoModelIsRefusedBeforeItIsSent(t *testing.T) {
+	const most = 16 << 20 // of what is sent without a look
+	zeros := make([]byte, most+1)
+	large := onnxmodel.Weights(most / 4)
+	for name, test := range map[string]struct {
+		model         []byte
+		keys, version string
+		sent          bool
+	}{
+		"no model":                    {zeros, "", version.Version, false},
+		"no model, small":             {zeros[:most], "", version.Version, true},
+		"another format":              {large, ", format: tflite", version.Version, false},
+		"no model, for a newer node":  {zeros, "", "99.1.0", true}, // it may know it
+		"no model, for a node unsaid": {zeros, "", "", true},
+		"a model":                     {large, "", version.Version, true},
+	} {
+		dir := t.TempDir()
+		write(t, dir, "m.bin", test.model)
+		path := write(t, dir, "deployment.yaml", []byte("model: {path: m.bin"+test.keys+"}\ndeployment: {memory_limit_mb: 1, cpu_threads: 1}\n"))
+		n := deploying(committed)
+		n.version = test.version
+		n.start(t)
+		r := verge(t, "deploy", path, "--node", n.address)
+		if sent := len(n.artifacts) == 1 && n.request.SpecName != ""; sent != test.sent || sent != (r.status == 0) {
+			t.Errorf("%s: %d files were sent, request %+v: %s", name, len(n.artifacts), n.request, r.transcript())
+		}
+		if want := verge(t, "check", path, "--runtime-dir", library(t)); !test.sent && r.err != want.err {
+			t.Errorf("%s: it is told %s, want %s", name, r.err, want.err)
+		}
+	}
+}
+
+func TestHowVerdictsWereComeToIsSaidOnce(t *testing.T) {
+	way := func(outcome client.Outcome, detail, how string) client.Event {
+		return client.Event{Type: client.EventVerdict, Verdict: &client.Verdict{Gate: "choice", Outcome: outcome, Detail: detail, How: how}}
+	}
+	n := deploying(func(s *stream) {
+		s.phase(0, client.PhasePreparing)
+		s.send(0.1, way(client.OutcomePass, "a", "as it is measured"))
+		s.send(0.1, way(client.OutcomeFail, "b", "as it is measured"))
+		s.send(0.1, way(client.OutcomeSkipped, "c", "otherwise"))
+		s.send(1, client.Event{Type: client.EventEnd, Phase: client.PhaseCommitted})
+	}).start(t)
+	const want = "    pass          choice              a  as it is measured\n    fail          choice              b\n    skipped       choice              c  otherwise\n"
+	if r := verge(t, "deploy", spec(t), "--node", n.address); !strings.Contains(r.out, want) {
+		t.Errorf("%s\nwant\n%s", r.out, want)
+	}
 }
 
 func TestAReaderThatHasGoneIsNoError(t *testing.T) {

@@ -31,6 +31,8 @@ type fakeNode struct {
 	cancelKind string          // with which a cancellation is refused; "" takes it
 	refuse     any             // body of a 400 for every deployment
 
+	version string // that it says it is; "" for a node that does not say
+
 	// What is served.
 	status  client.Status
 	inputs  []client.TensorMetadata
@@ -114,6 +116,11 @@ func (n *fakeNode) start(t *testing.T) *fakeNode {
 
 func (n *fakeNode) routes() http.Handler {
 	mux := http.NewServeMux()
+	if n.version != "" {
+		mux.HandleFunc("GET /v2", func(w http.ResponseWriter, _ *http.Request) {
+			answer(w, 200, client.ServerMetadata{Name: "verge", Version: n.version})
+		})
+	}
 	mux.HandleFunc("HEAD /v1/artifacts/{digest}", n.headArtifact)
 	mux.HandleFunc("PUT /v1/artifacts/{digest}", n.putArtifact)
 	mux.HandleFunc("POST /v1/deployments", n.postDeployment)

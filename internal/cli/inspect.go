@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
+	"verge/internal/fault"
 	"verge/internal/inference"
 	"verge/internal/modelfile"
 	"verge/internal/modelfile/onnx"
@@ -73,13 +75,37 @@ func (c *call) showModel(path string, info *modelfile.Info) error {
 // showSignature prints inputs, outputs, and what serving them takes.
 func showSignature(t *table, info *modelfile.Info, parameters, parameterBytes int64) {
 	for _, s := range info.Signature.Inputs {
-		t.row("input", "%s%s", s, quantization(s.Quantization))
+		t.row("input", "%s%s", withNames(s), quantization(s.Quantization))
 	}
 	for _, s := range info.Signature.Outputs {
-		t.row("output", "%s%s", s, quantization(s.Quantization))
+		t.row("output", "%s%s", withNames(s), quantization(s.Quantization))
 	}
 	t.row("parameters", "%d (%s)", parameters, size(parameterBytes))
 	t.row("memory", "about %s to serve it", size(info.MemoryEstimate))
+}
+
+// withNames is a spec in which open dimensions have their names, where the file gives
+// any: "x FP32[batch,3,?]", in which ? is one without.
+func withNames(s inference.Spec) string {
+	named := slices.ContainsFunc(s.Symbols, func(name string) bool { return name != "" })
+	switch {
+	case s.Shape == nil:
+		return fmt.Sprintf("%s %s of any rank", s.Name, s.DType)
+	case !named:
+		return s.String()
+	}
+	parts := make([]string, len(s.Shape))
+	for k, d := range s.Shape {
+		switch {
+		case d >= 0:
+			parts[k] = strconv.FormatInt(d, 10)
+		case k < len(s.Symbols) && s.Symbols[k] != "":
+			parts[k] = fault.Clip(s.Symbols[k])
+		default:
+			parts[k] = "?"
+		}
+	}
+	return fmt.Sprintf("%s %s[%s]", s.Name, s.DType, strings.Join(parts, ","))
 }
 
 // quantization says what the integers of a tensor stand for, to stand behind it.

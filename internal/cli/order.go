@@ -135,6 +135,14 @@ func (o *order) close() {
 	}
 }
 
+// size is that of all files together, in bytes.
+func (o *order) size() (total int64) {
+	for _, f := range o.files {
+		total += f.size
+	}
+	return total
+}
+
 // modelFile is the model for a look at it.
 func (o *order) modelFile() modelfile.File { return o.look("model", roleWeights) }
 

@@ -24,6 +24,7 @@ type textView struct {
 	since   time.Time // when the phase began, by the node's clock
 	shown   time.Time // the same by ours
 	details []string  // of the phase, printed when it has ended
+	how     string    // as the last verdict was come to
 	moving  string    // how far it has come
 	frame   int
 }
@@ -161,8 +162,8 @@ func moving(p *client.Progress) string {
 	return text
 }
 
-// verdict is one line: outcome, gate, figure and limit, what else is to be known,
-// how it was measured.
+// verdict is one line: outcome, gate, figure and limit, what else is to be known, and
+// how it was measured where that is not how the one before was; v.mu is held.
 func (v *textView) verdict(d *client.Verdict) string {
 	if d == nil {
 		return ""
@@ -180,9 +181,10 @@ func (v *textView) verdict(d *client.Verdict) string {
 		parts = append(parts, text)
 	}
 	parts = append(parts, nonEmpty(d.Detail)...)
-	if d.How != "" {
+	if d.How != "" && d.How != v.how {
 		parts = append(parts, v.paint(faint, d.How))
 	}
+	v.how = d.How
 	return strings.TrimRight(strings.Join(parts, "  "), " ")
 }
 

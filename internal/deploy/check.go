@@ -70,18 +70,36 @@ func (f *Findings) warn(format string, args ...any) {
 
 // Check finds everything that is wrong with deploying file on this machine and
 // that can be found without loading the model: its packages, device, memory
-// and threads, and the bytes of the model and of its variants.
+// and threads, the bytes of the model and of its variants, and the shapes of its inputs.
 func Check(file *deployfile.File, model modelfile.File, variants []modelfile.File, machine Machine, libraries Libraries) *Findings {
 	f := &Findings{Runtime: file.Deployment.Runtime}
 	f.checkModel(file, model)
 	f.checkVariants(variants)
 	f.checkPackages(file, libraries)
+	f.checkShapes(file)
 	f.checkDevice(file, machine)
 	f.checkResources(file, machine)
 	for _, note := range file.Notes() {
 		f.warn("%s: %s", note.Path, note.Message)
 	}
 	return f
+}
+
+// CheckFiles finds what keeps the model or one of its variants from being read, or
+// contradicts model.format. No machine is needed to know that.
+func CheckFiles(file *deployfile.File, model modelfile.File, variants []modelfile.File) error {
+	f := &Findings{Runtime: file.Deployment.Runtime}
+	f.checkModel(file, model)
+	f.checkVariants(variants)
+	if f.Model != nil && !slices.Contains(f.Variants, nil) && f.ofFormat(file) {
+		return nil
+	}
+	return f.Err()
+}
+
+// ofFormat says whether the model is of the format that the file says, if any.
+func (f *Findings) ofFormat(file *deployfile.File) bool {
+	return file.Model.Format == "" || strings.EqualFold(file.Model.Format, string(f.Model.Format))
 }
 
 // CheckDigests holds the digests of the model's files, by their parts, against those
@@ -113,11 +131,12 @@ func (f *Findings) checkModel(file *deployfile.File, model modelfile.File) {
 		return
 	}
 	f.Model = info
-	if declared := file.Model.Format; declared != "" && !strings.EqualFold(declared, string(info.Format)) {
+	if !f.ofFormat(file) {
 		f.problem(fault.Invalid, "model.format", "Correct model.format, or leave it out.",
-			"the file says %s, but the bytes are %s", declared, info.Format)
+			"the file says %s, but the bytes are %s", file.Model.Format, info.Format)
 	}
 	f.checkEdgeTPU(file, info)
+	f.checkState(info)
 	if info.Format == modelfile.TensorRT && file.Deployment.DeviceType != device.GPU && len(file.Deployment.Ladder) == 0 {
 		f.problem(fault.Unsupported, "deployment.device_type", "Set deployment.device_type to gpu.",
 			"a TensorRT engine runs on the GPU that it was built for, and deployment.device_type is %s", file.Deployment.DeviceType)
@@ -149,6 +168,18 @@ func (f *Findings) checkEdgeTPU(file *deployfile.File, info *modelfile.Info) {
 	default:
 		f.problem(fault.Unsupported, "model.path", "Compile it with edgetpu_compiler, which takes models of int8; or set deployment.device_type to cpu.",
 			"the model is not compiled for the Edge TPU, which deployment.device_type asks for")
+	}
+}
+
+// checkState tells who deploys a model that keeps values what that means here, and
+// refuses one for a processor that no runtime reaches.
+func (f *Findings) checkState(info *modelfile.Info) {
+	if info.TFLite != nil && info.TFLite.Stateful || info.OpenVINO != nil && info.OpenVINO.Stateful {
+		f.warn("model.path: the model keeps values from one request to the next: all clients share them, and one request is computed at a time")
+	}
+	if info.TFLite != nil && info.TFLite.EthosU {
+		f.problem(fault.Unsupported, "model.path", "Deploy the model that Vela was given.",
+			"the model is compiled for an Ethos-U, which runs beside a microcontroller and has no runtime here")
 	}
 }
 

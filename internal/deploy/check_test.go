@@ -25,11 +25,14 @@ func TestCheckFindsEverythingThatNeedsNoLoad(t *testing.T) {
 	byte1 := func(name string) tflitemodel.Tensor {
 		return tflitemodel.Tensor{Name: name, DType: tensor.Uint8, Shape: []int{1}}
 	}
-	edgeTPU := tflitemodel.Model{Graphs: []tflitemodel.Graph{{
-		Tensors:   []tflitemodel.Tensor{byte1("x"), byte1("y")},
-		Operators: []tflitemodel.Operator{{Op: tflitemodel.Custom, Custom: "edgetpu-custom-op", Inputs: []int{0}, Outputs: []int{1}}},
-		Inputs:    []int{0}, Outputs: []int{1},
-	}}}.Encode()
+	custom := func(operator string) []byte {
+		return tflitemodel.Model{Graphs: []tflitemodel.Graph{{
+			Tensors:   []tflitemodel.Tensor{byte1("x"), byte1("y")},
+			Operators: []tflitemodel.Operator{{Op: tflitemodel.Custom, Custom: operator, Inputs: []int{0}, Outputs: []int{1}}},
+			Inputs:    []int{0}, Outputs: []int{1},
+		}}}.Encode()
+	}
+	edgeTPU := custom("edgetpu-custom-op")
 	tests := map[string]struct {
 		spec      string
 		model     []byte
@@ -44,6 +47,17 @@ func TestCheckFindsEverythingThatNeedsNoLoad(t *testing.T) {
 		"the format contradicts the bytes": {
 			spec: `{"model":{"path":"m.tflite","format":"tflite"}}`, machine: big, threads: 4, kind: fault.Invalid,
 			problems: fault.Problems{{Path: "model.format", Message: "the file says tflite, but the bytes are onnx", Hint: "Correct model.format, or leave it out."}},
+		},
+		"a model that keeps values": {
+			spec: `{"model":{"path":"m.tflite"}}`, model: tflitemodel.Sum(0), machine: big, threads: 4,
+			warnings: []string{"model.path: the model keeps values from one request to the next: all clients share them, and one request is computed at a time"},
+		},
+		"a model for a processor that no runtime reaches": {
+			spec: `{"model":{"path":"m.tflite"}}`, model: custom("ethos-u"), machine: big, threads: 4, kind: fault.Unsupported,
+			problems: fault.Problems{{
+				Path: "model.path", Message: "the model is compiled for an Ethos-U, which runs beside a microcontroller and has no runtime here",
+				Hint: "Deploy the model that Vela was given.",
+			}},
 		},
 		"a runtime that does not run the format": {
 			spec: `{"model":{"path":"m.onnx"},"deployment":{"runtime":"litert"}}`, machine: big, threads: 4, kind: fault.Unsupported,

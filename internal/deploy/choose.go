@@ -57,17 +57,41 @@ func (f *Findings) plan(file *deployfile.File, machine Machine, libraries Librar
 	p := choice.Plan{
 		Fastest: d.OptimizationLevel >= levelMeasured, Budget: choiceBudget, LatencyMS: d.MaxLatencyMS, MemoryMB: d.MemoryLimitMB,
 		Tolerance: max(file.Tests.Functional.Tolerance, 1e-4), Cosine: leastCosine,
+		Golden: hasGolden(file), Ladder: len(d.Ladder) > 0,
 	}
 	ways := waysOf{findings: f, file: file, machine: machine, libraries: libraries}
-	p.Reference = ways.on(0, rung{"cpu", ""}, RuntimesOf(f.Model.Format)[0], "", 1, 1)
 	for _, r := range rungs(file) {
-		var all []choice.Way
-		for i := range f.files() {
-			all = append(all, ways.of(i, r)...)
+		all := ways.ofAll(r)
+		if len(all) == 0 && !p.Ladder && d.Fallback != "none" { // checkDevice has warned of it
+			all = ways.ofAll(rung{"cpu", ""})
 		}
 		p.Rungs = append(p.Rungs, all)
 	}
+	p.Reference = ways.reference(p.Rungs)
 	return p
+}
+
+// reference is the way whose answers count as right: the model's own file on the CPU, in
+// the runtime that the deployment file names, else in the default one. Where that cannot
+// be, it is the first way to run that file.
+func (w waysOf) reference(rungs [][]choice.Way) choice.Way {
+	runtime, model := w.findings.Runtime, w.findings.Model
+	if provider.OnCPU(runtime, 1) == "" || model.TFLite != nil && model.TFLite.EdgeTPU {
+		for _, way := range slices.Concat(rungs...) {
+			if way.Variant == 0 {
+				return way
+			}
+		}
+	}
+	return w.on(0, rung{"cpu", ""}, runtime, "", 1, 1)
+}
+
+// ofAll returns the ways to run each of the files on a rung.
+func (w waysOf) ofAll(r rung) (all []choice.Way) {
+	for i := range w.findings.files() {
+		all = append(all, w.of(i, r)...)
+	}
+	return all
 }
 
 // files are the model's own file and its variants, of which those are nil that could
@@ -224,7 +248,7 @@ func (r *run) choiceVerdict(outcome client.Outcome, detail string) client.Verdic
 // choiceEnv is this node for a choice.
 func (r *run) choiceEnv() choice.Env {
 	return choice.Env{
-		Load: r.loadWay, Probes: r.choiceInputs, Now: r.m.host.Now,
+		Name: r.version(), Load: r.loadWay, Probes: r.choiceInputs, Now: r.m.host.Now,
 		Peak: func(s inference.Session) (int64, error) {
 			used, err := r.m.host.memory(s)
 			return used.PeakBytes, err
@@ -234,6 +258,9 @@ func (r *run) choiceEnv() choice.Env {
 		},
 	}
 }
+
+// version returns "digits@3".
+func (r *run) version() string { return fmt.Sprintf("%s@%d", r.d.Model, r.d.Version) }
 
 // loadWay loads one way, in a process of its own.
 func (r *run) loadWay(ctx context.Context, w choice.Way) (choice.Loaded, error) {
@@ -247,33 +274,35 @@ func (r *run) loadWay(ctx context.Context, w choice.Way) (choice.Loaded, error) 
 	if err == nil {
 		o := r.m.options(r.file, rel, r.d.Model, r.threads)
 		o.Profile, o.Fallback = "", "none" // a way that is not what it says is none
-		session, err = rt.Load(ctx, files.named(fmt.Sprintf("%s@%d", r.d.Model, r.d.Version)), o)
+		session, err = rt.Load(ctx, files.named(r.version()), o)
 	}
 	if err != nil {
-		return choice.Loaded{}, errors.Join(err, files.close())
+		files.close() //nolint:errcheck,gosec // only read
+		return choice.Loaded{}, err
 	}
 	return choice.Loaded{Session: session, Close: func() error { return errors.Join(session.Close(), files.close()) }}, nil
 }
 
-// choiceInputs are the requests that ways are asked: the golden cases' inputs, else
-// seeded ones.
-func (r *run) choiceInputs(g inference.Signature) ([][]tensor.Tensor, error) {
+// choiceInputs are the requests that ways are asked: the golden cases, else seeded
+// inputs.
+func (r *run) choiceInputs(g inference.Signature) ([]choice.Probe, error) {
 	cases, err := r.m.golden(r.file, r.req.Artifacts[roleGolden], g)
 	if err != nil {
 		return nil, err
 	}
-	first, _, err := probe(r.file, g, cases)
+	metadata := r.findings.metadata()
+	first, _, err := probe(r.file, g, metadata, cases)
 	if err != nil {
 		return nil, err
 	}
-	all := [][]tensor.Tensor{first}
+	all := []choice.Probe{{Inputs: first}}
 	if len(cases) > 0 {
 		for _, c := range cases[:min(len(cases), choiceProbes)] {
-			all = append(all, c.Inputs)
+			all = append(all, choice.Probe{Inputs: c.Inputs, Outputs: c.Outputs})
 		}
 		return all, nil
 	}
-	shapes, err := dataset.Shapes(g, r.file.Deployment.BatchSize, r.file.Model.InputShapes)
+	shapes, err := requestShapes(r.file, g, metadata)
 	if err != nil {
 		return nil, err
 	}
@@ -282,7 +311,7 @@ func (r *run) choiceInputs(g inference.Signature) ([][]tensor.Tensor, error) {
 		for i, spec := range g.Inputs {
 			inputs = append(inputs, dataset.Seeded(spec, shapes[i], uint64(seed)))
 		}
-		all = append(all, inputs)
+		all = append(all, choice.Probe{Inputs: inputs})
 	}
 	return all, nil
 }

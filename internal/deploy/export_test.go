@@ -5,6 +5,7 @@ import (
 	"log/slog"
 
 	"verge/client"
+	"verge/internal/choice"
 	"verge/internal/deployfile"
 	"verge/internal/inference"
 	"verge/internal/modelfile"
@@ -25,6 +26,11 @@ func (m *Manager) JournalLines() ([][2]client.Phase, error) {
 		lines = append(lines, [2]client.Phase{one.From, one.To})
 	}
 	return lines, err
+}
+
+// Plan lists the ways to run the files of a deployment.
+func (f *Findings) Plan(file *deployfile.File, machine Machine, libraries Libraries) choice.Plan {
+	return f.plan(file, machine, libraries)
 }
 
 // BreakState makes every write of the state file fail from now on.

@@ -15,11 +15,16 @@ import (
 	"verge/internal/tensor"
 )
 
+// hasGolden says whether a deployment file names golden cases that count.
+func hasGolden(file *deployfile.File) bool {
+	return file.Tests.Functional.Enabled && file.Tests.Functional.Golden != ""
+}
+
 // golden reads the golden cases of a deployment, where it has any. Warm-up, gates
 // and health checks ask what they hold, since a model need not take what is made
 // up: an index may be out of its range, a divisor zero.
 func (m *Manager) golden(file *deployfile.File, digest string, g inference.Signature) ([]gate.Case, error) {
-	if digest == "" || !file.Tests.Functional.Enabled || file.Tests.Functional.Golden == "" {
+	if digest == "" || !hasGolden(file) {
 		return nil, nil
 	}
 	memory, err := m.host.Artifacts.Load(digest)
@@ -45,8 +50,9 @@ func (m *Manager) golden(file *deployfile.File, digest string, g inference.Signa
 
 // probe returns one request of the promised batch size, and where it comes from:
 // the first golden case, its rows repeated where they are fewer, else seeded inputs.
-func probe(file *deployfile.File, g inference.Signature, cases []gate.Case) (inputs []tensor.Tensor, source string, err error) {
-	shapes, err := dataset.Shapes(g, file.Deployment.BatchSize, file.Model.InputShapes)
+// It fails as requestShapes does.
+func probe(file *deployfile.File, g inference.Signature, metadata map[string]string, cases []gate.Case) (inputs []tensor.Tensor, source string, err error) {
+	shapes, err := requestShapes(file, g, metadata)
 	if err != nil {
 		return nil, "", err
 	}

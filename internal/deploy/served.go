@@ -110,7 +110,7 @@ func (m *Manager) load(ctx context.Context, model string, file *deployfile.File,
 	if s.cases, err = m.golden(file, rel.Artifacts[roleGolden], signature); err != nil {
 		return nil, err
 	}
-	if s.probe, s.source, err = probe(file, signature, s.cases); err != nil {
+	if s.probe, s.source, err = probe(file, signature, s.Session.Info().Metadata, s.cases); err != nil {
 		return nil, err
 	}
 	return s, s.warm(ctx)

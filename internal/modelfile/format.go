@@ -87,8 +87,9 @@ const (
 	torchHint = "Export it to ONNX with torch.onnx.export(model, example, \"model.onnx\")."
 )
 
-// xmlNet matches the root element of an OpenVINO model at the start of a file.
-var xmlNet = regexp.MustCompile(`(?s)^\x{FEFF}?\s*(<\?xml.*?\?>)?\s*(<!--.*?-->\s*)*<net[\s>]`)
+// xmlNet matches the root element of an OpenVINO model at the start of a file. A
+// declaration before it is let through, to be refused by the reader with a reason.
+var xmlNet = regexp.MustCompile(`(?s)^\x{FEFF}?\s*(<\?xml.*?\?>)?\s*(<!--.*?-->\s*)*(<!DOCTYPE\s+net\b[^\[>]*(\[.*?\])?\s*>\s*)?<net[\s>]`)
 
 // Sniff returns the format of the file of size bytes that r holds. It fails
 // with fault.Invalid for a directory, a file that is recognised as no model or

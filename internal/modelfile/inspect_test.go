@@ -13,8 +13,11 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"verge/internal/fault"
+	"verge/internal/inference/inferencetest/irmodel"
+	"verge/internal/inference/inferencetest/onnxmodel"
 	"verge/internal/inference/inferencetest/tflitemodel"
 	"verge/internal/modelfile"
+	"verge/internal/tensor"
 )
 
 func inspect(data []byte) (*modelfile.Info, error) {
@@ -125,6 +128,10 @@ func TestWhatIsNoModelIsNamed(t *testing.T) {
 			[]byte("\n<!DOCTYPE HTML><html>"), fault.Invalid, no("a web page"),
 			"Download the model itself: the page that offers it was saved in its place.",
 		},
+		"XML with declarations": {
+			[]byte(`<?xml version="1.0"?><!DOCTYPE net [<!ENTITY a "aaaa"><!ENTITY b "&a;&a;">]><net name="n" version="11">&b;</net>`), fault.Corrupt,
+			"line 1: a document type or another declaration <!… is refused: OpenVINO writes none", "Convert the model again: an OpenVINO file has no <!DOCTYPE …> and no <!ENTITY …>.",
+		},
 		"XML":     {[]byte("<?xml version=\"1.0\"?><svg>"), fault.Invalid, no("an XML document"), itself},
 		"JSON":    {[]byte(`{"model": {}}`), fault.Invalid, no("a JSON document"), itself},
 		"text":    {[]byte("one\ntwo\n"), fault.Invalid, no("a text file"), itself},
@@ -214,6 +221,65 @@ func TestInspectReadsEachFormat(t *testing.T) {
 		got := info.Signature
 		if info.Format != tt.format || got.Inputs[0].String() != tt.input || got.Outputs[0].String() != tt.output || info.SizeBytes != tt.size || info.MemoryEstimate <= tt.size {
 			t.Errorf("Inspect(%s) = %s of %d bytes, %v, %d bytes to serve it; want %s of %d bytes, %s, %s, and more than that", name, info.Format, info.SizeBytes, got, info.MemoryEstimate, tt.format, tt.size, tt.input, tt.output)
+		}
+	}
+}
+
+func TestThePrecisionIsThatOfMostWeights(t *testing.T) {
+	constant := func(d tensor.DType, n int) tensor.Tensor {
+		return tensor.Tensor{Name: "w", DType: d, Shape: []int64{int64(n)}, Data: make([]byte, n*d.Size())}
+	}
+	onnx := func(d tensor.DType, n int) []byte {
+		return onnxmodel.Model{
+			Nodes:        []onnxmodel.Node{{Op: "Cast", Inputs: []string{"w"}, Outputs: []string{"y"}, Attributes: map[string]any{"to": 1}}},
+			Initializers: []tensor.Tensor{constant(d, n)},
+			Inputs:       []onnxmodel.Value{{Name: "x", DType: tensor.FP32, Shape: []any{1}}},
+			Outputs:      []onnxmodel.Value{{Name: "y", DType: tensor.FP32, Shape: []any{n}}},
+		}.Encode()
+	}
+	ir := func(d tensor.DType, n int) []byte {
+		return irmodel.Model{Layers: []irmodel.Layer{
+			irmodel.Const("w", constant(d, n)),
+			{
+				Name: "c", Type: "Convert", Opset: "opset1", Data: map[string]string{"destination_type": "f32"}, Inputs: []string{"w"},
+				Outputs: []irmodel.Port{{DType: tensor.FP32, Shape: []int{n}, Name: "y"}},
+			},
+			irmodel.Result("c"),
+		}}.Encode()
+	}
+	tflite := func(d tensor.DType, n int) []byte {
+		return tflitemodel.Model{Graphs: []tflitemodel.Graph{{
+			Tensors: []tflitemodel.Tensor{
+				{Name: "w", DType: d, Shape: []int{n}, Data: make([]byte, n*d.Size())},
+				{Name: "y", DType: tensor.FP32, Shape: []int{n}},
+				{Name: "x", DType: tensor.FP32, Shape: []int{1}},
+			},
+			Operators: []tflitemodel.Operator{{Op: tflitemodel.Dequantize, Inputs: []int{0}, Outputs: []int{1}}},
+			Inputs:    []int{2}, Outputs: []int{1},
+		}}}.Encode()
+	}
+	const n, none = 1000, "nothing in it is quantised"
+	for name, tt := range map[string]struct {
+		data      []byte
+		want, why string
+	}{
+		"ONNX, 16 bits":                      {onnx(tensor.FP16, n), "fp16", "its weights are kept in 16 bits"},
+		"ONNX, 32 bits":                      {onnx(tensor.FP32, n), "fp32", none},
+		"ONNX, 16 bits, few":                 {onnx(tensor.FP16, 10), "fp32", none},
+		"OpenVINO, 16 bits":                  {ir(tensor.FP16, n), "fp16", "its weights are kept in 16 bits"},
+		"OpenVINO, 8 bits":                   {ir(tensor.Int8, n), "int8", "its weights are kept in 8 bits"},
+		"OpenVINO, 32 bits":                  {ir(tensor.Int32, n), "fp32", none},
+		"TensorFlow Lite, 16 bits":           {tflite(tensor.FP16, n), "fp16", "its weights are kept in 16 bits"},
+		"TensorFlow Lite, 8 bits, or sparse": {tflite(tensor.Int8, n), "fp32", none},
+	} {
+		graph, weights := irmodel.Split(tt.data)
+		info, err := modelfile.Inspect(modelfile.File{Bytes: bytes.NewReader(graph), Size: int64(len(graph)), Weights: int64(len(weights))}, modelfile.DefaultLimits())
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if got, why := info.Precision(); got != tt.want || why != tt.why {
+			t.Errorf("%s: Precision = %s, %s; want %s, %s", name, got, why, tt.want, tt.why)
 		}
 	}
 }

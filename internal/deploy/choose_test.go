@@ -1,0 +1,139 @@
+package deploy_test
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+	"testing"
+
+	"verge/client"
+	"verge/internal/deploy"
+	"verge/internal/deployfile"
+	"verge/internal/device"
+	"verge/internal/fault"
+	"verge/internal/inference/inferencetest/tflitemodel"
+	"verge/internal/modelfile"
+	"verge/internal/tensor"
+)
+
+// loads is a behaviour whose loads fail for as long as there are errors left.
+func loads(errs ...error) behaviour {
+	return behaviour{load: func() error {
+		if len(errs) == 0 {
+			return nil
+		}
+		err := errs[0]
+		errs = errs[1:]
+		return err
+	}}
+}
+
+const measured = `{"model":{"path":"m.onnx"},"deployment":{"optimization_level":2,"cpu_threads":1}}`
+
+// died is what loading says of a model that is named twice.
+func died() error {
+	return &fault.Error{
+		Kind: fault.Unavailable, Op: "worker.load", Subject: "m@1", Hint: "Mend it.",
+		Err: &fault.Error{Kind: fault.Unavailable, Op: "fake.load", Subject: "model m@1", Err: fault.New(fault.Unavailable, "fake", "it died")},
+	}
+}
+
+func TestWithoutAnswersOfTheReferenceNothingElseIsTaken(t *testing.T) {
+	n := newNode(t, t.TempDir())
+	n.set(loads(died()))
+	d := n.wait(n.submit(n.request(measured, "digits.onnx")).ID)
+	const text = "preparing: m.onnx (fp32) in onnxruntime on cpu, 1 run of 1 thread, with whose answers those of other ways are compared: it died"
+	if d.Phase != client.PhaseFailed || d.Error.Message != text || d.Error.Hint != "Mend it." || d.Error.Kind != "unavailable" || len(d.Verdicts) > 0 {
+		t.Errorf("it ended %s: %+v, verdicts %v; want it failed with the reference", d.Phase, d.Error, d.Verdicts)
+	}
+}
+
+func TestGoldenAnswersDoInPlaceOfTheReference(t *testing.T) {
+	n := newNode(t, t.TempDir())
+	n.set(loads(died(), died()))
+	req := n.request(strings.TrimSuffix(measured, "}")+`,"tests":{"functional_test":{"golden":"g.npz"}}}`, "digits.onnx")
+	req.Artifacts["golden"] = n.upload(npz(t, map[string][]float32{"x": {1, 2, 3, 4}, "y": {1, 2, 3, 4}}))
+	d := n.wait(n.submit(req).ID)
+	const warning = "the reference, m.onnx (fp32) in onnxruntime on cpu, 1 run of 1 thread, gave no answers, so that others were compared with the golden ones: it died"
+	if d.Phase != client.PhaseCommitted || !slices.Contains(d.Warnings, warning) {
+		t.Fatalf("it ended %s: %+v, warnings %q; want it committed, and %s", d.Phase, d.Error, d.Warnings, warning)
+	}
+	const taken, failed = "m.onnx (fp32) in openvino on cpu, 1 run of 1 thread: the fastest: ", "m.onnx (fp32) in onnxruntime on cpu, 1 run of 1 thread: it died"
+	if got := d.Verdicts; !strings.HasPrefix(got[0].Detail, taken) || got[1].Detail != failed {
+		t.Errorf("verdicts %q and %q, want %s and %s", got[0].Detail, got[1].Detail, taken, failed)
+	}
+
+	req.Artifacts["golden"] = n.upload(npz(t, map[string][]float32{"x": {1, 2, 3, 4}, "y": {9, 9, 9, 9}}))
+	n.set(loads(died()))
+	d = n.wait(n.submit(req).ID)
+	if d.Phase != client.PhaseFailed || !strings.Contains(d.Error.Message, `in openvino on cpu, 1 run of 1 thread: input 1: output "y" `) {
+		t.Errorf("with other golden answers it ended %s: %+v; want every way refused", d.Phase, d.Error)
+	}
+}
+
+// accelerated is a machine with an accelerator of a kind, and a runtime that uses it.
+type accelerated struct {
+	machine
+
+	kind, runtime string
+}
+
+func (m accelerated) Devices(kind string) (found []device.Accelerator, lookedFor []string) {
+	if kind != m.kind {
+		return nil, nil
+	}
+	return []device.Accelerator{{
+		Kind: kind, Name: "It", Candidates: []device.Candidate{{Runtime: m.runtime, Provider: "P", Missing: []string{}}},
+	}}, nil
+}
+
+func TestTheReferenceIsTheModelOnTheCPUWhereItRunsThere(t *testing.T) {
+	engine := append([]byte("ftrt"), make([]byte, 1000)...)
+	byte1 := func(name string) tflitemodel.Tensor {
+		return tflitemodel.Tensor{Name: name, DType: tensor.Uint8, Shape: []int{1}}
+	}
+	edgeTPU := tflitemodel.Model{Graphs: []tflitemodel.Graph{{
+		Tensors:   []tflitemodel.Tensor{byte1("x"), byte1("y")},
+		Operators: []tflitemodel.Operator{{Op: tflitemodel.Custom, Custom: "edgetpu-custom-op", Inputs: []int{0}, Outputs: []int{1}}},
+		Inputs:    []int{0}, Outputs: []int{1},
+	}}}.Encode()
+	digits := model(t, "digits.onnx")
+	for name, tt := range map[string]struct {
+		keys    string
+		model   []byte
+		machine deploy.Machine
+		want    string
+		ways    int
+	}{
+		"the default runtime":       {"", digits, machine{cpus: 1}, "m (fp32) in onnxruntime on cpu, 1 run of 1 thread", 2},
+		"the runtime that is named": {`,"runtime":"openvino"`, digits, machine{cpus: 1}, "m (fp32) in openvino on cpu, 1 run of 1 thread", 1},
+		"on another device": {
+			`,"device_type":"gpu"`, digits, accelerated{machine{cpus: 1}, "gpu", "openvino"}, "m (fp32) in onnxruntime on cpu, 1 run of 1 thread", 1,
+		},
+		"no device, and the CPU in its place": {
+			`,"device_type":"gpu","fallback":"cpu"`, digits, machine{cpus: 1}, "m (fp32) in onnxruntime on cpu, 1 run of 1 thread", 2,
+		},
+		"no device, and nothing in its place": {
+			`,"device_type":"gpu","fallback":"none"`, digits, machine{cpus: 1}, "m (fp32) in onnxruntime on cpu, 1 run of 1 thread", 0,
+		},
+		"an engine": {`,"device_type":"gpu"`, engine, accelerated{machine{cpus: 1}, "gpu", "tensorrt"}, "m () in tensorrt on gpu (P), 1 run of 1 thread", 1},
+		"a model of the Edge TPU": {
+			`,"device_type":"tpu"`, edgeTPU, accelerated{machine{cpus: 1}, "tpu", "tflite"}, "m (fp32) in tflite on tpu (P), 1 run of 1 thread", 1,
+		},
+	} {
+		file, err := deployfile.Parse([]byte(`{"model":{"path":"m"},"deployment":{"optimization_level":2`+tt.keys+`}}`), "deployment.json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		installed := func(string) (string, error) { return "1.20.0", nil }
+		f := deploy.Check(file, modelfile.File{Bytes: bytes.NewReader(tt.model), Size: int64(len(tt.model))}, nil, tt.machine, installed)
+		if f.Model == nil {
+			t.Errorf("%s: %v", name, f.Problems)
+			continue
+		}
+		p := f.Plan(file, tt.machine, installed)
+		if got := p.Reference.String(); got != tt.want || len(p.Rungs) != 1 || len(p.Rungs[0]) != tt.ways {
+			t.Errorf("%s: the reference is %s, ways %v; want %s, and %d ways", name, got, p.Rungs, tt.want, tt.ways)
+		}
+	}
+}
