@@ -22,8 +22,15 @@ import (
 	"verge/test/nodetest"
 )
 
-// TestMain makes this program the echo server too.
+// TestMain makes this program the echo server too, and a process with a library alone.
 func TestMain(m *testing.M) {
+	if len(os.Args) == 6 && os.Args[1] == "bare" {
+		if err := bare(os.Args[2], os.Args[3], os.Args[4], os.Args[5]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	if len(os.Args) == 4 && os.Args[1] == "echo" {
 		if err := echo(os.Args[2], os.Args[3]); err != nil {
 			fmt.Fprintln(os.Stderr, err)

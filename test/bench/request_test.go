@@ -14,19 +14,27 @@ import (
 	"testing"
 	"time"
 
+	"verge/internal/inference"
 	"verge/internal/oip"
+	"verge/internal/tensor"
 )
 
-// request is an inference request as it goes over the wire.
+// request is an inference request to an identity model, as it goes over the wire.
 func request(model string, elements int) []byte {
-	header := fmt.Sprintf(`{"inputs":[{"name":"x","shape":[1,%d],"datatype":"FP32","parameters":{"binary_data_size":%d}}],"parameters":{"binary_data_output":true}}`,
-		elements, 4*elements)
-	body := append([]byte(header), make([]byte, 4*elements)...)
-	for i := range 4 * elements {
-		body[len(header)+i] = byte(i%7) * 8 // small numbers, none of them NaN
+	data := make([]byte, 4*elements)
+	for i := range data {
+		data[i] = byte(i%7) * 8 // small numbers, none of them NaN
 	}
-	head := fmt.Sprintf("POST /v2/models/%s/infer HTTP/1.1\r\nHost: node\r\n%s: %d\r\nContent-Length: %d\r\n\r\n", model, oip.HeaderLength, len(header), len(body))
-	return append([]byte(head), body...)
+	return wire(model, tensor.Tensor{Name: "x", DType: tensor.FP32, Shape: []int64{1, int64(elements)}, Data: data})
+}
+
+// wire is an inference request with one binary input, as it goes over the wire.
+func wire(model string, input tensor.Tensor) []byte {
+	header := fmt.Sprintf(`{"inputs":[{"name":%q,"shape":%s,"datatype":"%s","parameters":{"binary_data_size":%d}}],"parameters":{"binary_data_output":true}}`,
+		input.Name, inference.FormatShape(input.Shape), input.DType, len(input.Data))
+	head := fmt.Sprintf("POST /v2/models/%s/infer HTTP/1.1\r\nHost: node\r\n%s: %d\r\nContent-Length: %d\r\n\r\n",
+		model, oip.HeaderLength, len(header), len(header)+len(input.Data))
+	return append(append([]byte(head), header...), input.Data...)
 }
 
 // caller is the least HTTP client: one connection, one request at a time.
