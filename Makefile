@@ -37,7 +37,7 @@ runtime: build ## bring ONNX Runtime, LiteRT, TensorFlow Lite and OpenVINO, pinn
 	@VERGE_RUNTIME_DIR='$(RUNTIMES)' bin/verge runtime install $(LIBRARIES)
 
 .PHONY: demo
-demo: runtime ## deploy the digits model, ask it about handwritten digits, show its status
+demo: runtime ## deploy the digits model in three formats, ask it about handwritten digits, show its status
 	@VERGE_RUNTIME_DIR='$(RUNTIMES)' examples/digits/demo.sh
 
 .PHONY: unit

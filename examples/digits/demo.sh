@@ -1,7 +1,7 @@
 #!/bin/sh
-# Takes the digits model from its file to answers, in a node of its own that leaves nothing behind:
-# starts the node, deploys, asks about held-out handwritten digits, shows the status, stops.
-# Needs bin/verge and ONNX Runtime; `make demo` brings both.
+# Takes the digits model from its files to answers, in a node of its own that leaves nothing behind:
+# starts the node, and for each of three formats deploys, asks about held-out handwritten digits,
+# shows the status; then stops. Needs bin/verge and the libraries; `make demo` brings both.
 set -eu
 here=$(dirname "$0")
 verge=${VERGE:-$here/../../bin/verge}
@@ -44,28 +44,39 @@ until "$verge" status >/dev/null 2>&1; do
 	sleep 0.1
 done
 
-run inspect "$here/digits.onnx"
-run deploy "$here/deployment.json"
+# ask MODEL asks about every picture, and fails where too few are read right.
+ask() {
+	say predict "$1" samples/NN.png
+	right=0 asked=0
+	for picture in "$here"/samples/*.png; do
+		number=$(basename "$picture" .png)
+		digit=$((${number#0} % 10))
+		# Sample NN shows the digit NN modulo 10; classes are numbered by their digit.
+		got=$("$verge" predict "$1" "$picture" --json | sed -n 's/.*"top":\[{"index":\([0-9]*\).*/\1/p')
+		asked=$((asked + 1))
+		if [ "$got" = "$digit" ]; then right=$((right + 1)); fi
+	done
+	echo "$right of $asked held-out handwritten digits were read right"
+	# Fewer than 17 of 20 would mean that answers are wrong, not that the model errs: it reads 19.
+	[ "$right" -ge 17 ]
+}
 
-say predict digits samples/NN.png
-right=0 asked=0
-for picture in "$here"/samples/*.png; do
-	number=$(basename "$picture" .png)
-	digit=$((${number#0} % 10))
-	# Sample NN shows the digit NN modulo 10; classes are numbered by their digit.
-	got=$("$verge" predict digits "$picture" --json | sed -n 's/.*"top":\[{"index":\([0-9]*\).*/\1/p')
-	asked=$((asked + 1))
-	if [ "$got" = "$digit" ]; then right=$((right + 1)); fi
+for format in onnx tflite openvino; do
+	case $format in
+	onnx) file=digits.onnx deployment=deployment.json model=digits ;;
+	tflite) file=digits.tflite deployment=digits-tflite.json model=digits-tflite ;;
+	openvino) file=digits.xml deployment=digits-openvino.json model=digits-openvino ;;
+	esac
+	run inspect "$here/$file"
+	run deploy "$here/$deployment"
+	ask "$model"
+	run predict "$model" "$here/samples/07.png"
+	run status "$model"
+	run undeploy "$model"
 done
-echo "$right of $asked held-out handwritten digits were read right"
-run predict digits "$here/samples/07.png"
-run status digits
-run undeploy digits
 
 say '(SIGTERM to the node)'
 kill -TERM "$node"
 wait "$node"
 node=
 echo "the node stopped cleanly"
-# Fewer than 17 of 20 would mean that answers are wrong, not that the model errs: it reads 19.
-[ "$right" -ge 17 ]

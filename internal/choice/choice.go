@@ -9,6 +9,7 @@ import (
 
 	"verge/internal/fault"
 	"verge/internal/inference"
+	"verge/internal/stats"
 	"verge/internal/tensor"
 )
 
@@ -238,7 +239,7 @@ func reasons(trials []Trial, taken int, measured bool) {
 			continue
 		}
 		f := t.Figures
-		switch figures := fmt.Sprintf("%.4g requests a second", f.Throughput); {
+		switch figures := stats.Figure(f.Throughput, 4) + " requests a second"; {
 		case i == taken:
 			why := "the first that will do"
 			if measured {
@@ -247,13 +248,13 @@ func reasons(trials []Trial, taken int, measured bool) {
 			if f.Throughput < highest {
 				why = fmt.Sprintf("the lowest p50 of those within %.0f %% of the fastest", percent)
 			}
-			t.Reason = fmt.Sprintf("%s: %s, p50 %.3g ms, p95 %.3g ms", why, figures, f.P50MS, f.P95MS)
+			t.Reason = fmt.Sprintf("%s: %s, p50 %s ms, p95 %s ms", why, figures, stats.Figure(f.P50MS, 3), stats.Figure(f.P95MS, 3))
 		case f.Throughput*scatter >= highest:
-			t.Reason = fmt.Sprintf("%s, and p50 %.3g ms, where the one taken is within %.0f %% of the fastest and has %.3g ms", figures, f.P50MS, percent, best.P50MS)
+			t.Reason = fmt.Sprintf("%s, and p50 %s ms, where the one taken is within %.0f %% of the fastest and has %s ms", figures, stats.Figure(f.P50MS, 3), percent, stats.Figure(best.P50MS, 3))
 		case best.Throughput < highest:
-			t.Reason = fmt.Sprintf("%s, where the fastest answers %.4g", figures, highest)
+			t.Reason = fmt.Sprintf("%s, where the fastest answers %s", figures, stats.Figure(highest, 4))
 		default:
-			t.Reason = fmt.Sprintf("%s, where the one taken answers %.4g", figures, best.Throughput)
+			t.Reason = fmt.Sprintf("%s, where the one taken answers %s", figures, stats.Figure(best.Throughput, 4))
 		}
 	}
 	trials[taken].Outcome = Taken

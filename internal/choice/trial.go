@@ -119,10 +119,10 @@ func (c *choosing) try(ctx context.Context, w Way) Trial {
 	switch {
 	case f.P95MS > c.plan.LatencyMS:
 		t.limit = "deployment.max_latency_ms"
-		t.Outcome, t.Reason = Refused, fmt.Sprintf("p95 is %.3g ms, the limit is %g ms", f.P95MS, c.plan.LatencyMS)
+		t.Outcome, t.Reason = Refused, fmt.Sprintf("p95 is %s ms, the limit is %g ms", stats.Figure(f.P95MS, 3), c.plan.LatencyMS)
 	case c.plan.MemoryMB > 0 && f.PeakMB > float64(c.plan.MemoryMB):
 		t.limit = "deployment.memory_limit_mb"
-		t.Outcome, t.Reason = Refused, fmt.Sprintf("it took %.4g MB, the limit is %d MB", f.PeakMB, c.plan.MemoryMB)
+		t.Outcome, t.Reason = Refused, fmt.Sprintf("it took %s MB, the limit is %d MB", stats.Figure(f.PeakMB, 4), c.plan.MemoryMB)
 	default:
 		t.Outcome = Slower
 	}

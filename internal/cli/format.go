@@ -3,11 +3,11 @@ package cli
 import (
 	"fmt"
 	"io"
-	"math"
-	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"verge/internal/stats"
 )
 
 // table is rows of a name and what is said of it, in two columns.
@@ -34,27 +34,15 @@ func (t *table) optional(name, text string) {
 // flush writes the rows; before it, nothing is.
 func (t *table) flush() error { return t.w.Flush() }
 
-// figure writes a number with so many digits that count, never with an exponent.
-func figure(x float64, digits int) string {
-	if whole := math.Pow10(digits); math.Abs(x) >= whole {
-		return strconv.FormatFloat(x, 'f', 0, 64)
-	}
-	text := fmt.Sprintf("%.*g", digits, x)
-	if strings.ContainsRune(text, 'e') {
-		return strconv.FormatFloat(x, 'f', digits, 64)
-	}
-	return text
-}
-
 // ms writes milliseconds.
-func ms(x float64) string { return figure(x, 3) }
+func ms(x float64) string { return stats.Figure(x, 3) }
 
 // number writes a figure without its unit; a ratio as a percentage.
 func number(x float64, unit string) string {
 	if unit == "ratio" {
-		return figure(x*100, 4) + " %"
+		return stats.Figure(x*100, 4) + " %"
 	}
-	return figure(x, 4)
+	return stats.Figure(x, 4)
 }
 
 // withUnit writes a figure with its unit.

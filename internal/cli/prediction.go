@@ -11,6 +11,7 @@ import (
 	"verge/client"
 	"verge/internal/dataset"
 	"verge/internal/inference"
+	"verge/internal/stats"
 )
 
 // prediction is what `verge predict --json` prints.
@@ -157,7 +158,7 @@ func classRows(t terminal, top []dataset.Class) []string {
 	for i, class := range top {
 		name := fmt.Sprintf("%-*s", width, names[i])
 		if !probabilities {
-			rows[i] = fmt.Sprintf("%s %10s", name, figure(class.Score, 4))
+			rows[i] = fmt.Sprintf("%s %10s", name, stats.Figure(class.Score, 4))
 			continue
 		}
 		drawn := bar(class.Score, cells)
@@ -176,7 +177,7 @@ func preview(data any) string {
 	if n, ok := data.(numbers); ok {
 		parts := make([]string, 0, values)
 		for _, v := range n[:min(len(n), values)] {
-			parts = append(parts, figure(v, 6))
+			parts = append(parts, stats.Figure(v, 6))
 		}
 		if len(n) > values {
 			parts = append(parts, "…")

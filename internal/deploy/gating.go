@@ -14,6 +14,7 @@ import (
 	"verge/internal/gate"
 	"verge/internal/inference"
 	"verge/internal/modelfile"
+	"verge/internal/stats"
 )
 
 // The runs of the latency gate.
@@ -158,9 +159,9 @@ func figure(x *float64, unit string) string {
 		return "unknown"
 	}
 	if unit == "ratio" {
-		return fmt.Sprintf("%.4g %%", *x*100)
+		return stats.Figure(*x*100, 4) + " %"
 	}
-	return strings.TrimSpace(fmt.Sprintf("%.4g %s", *x, unit))
+	return strings.TrimSpace(stats.Figure(*x, 4) + " " + unit)
 }
 
 // joined makes one error of those that are not nil, of the kind of the first.

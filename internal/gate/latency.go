@@ -79,7 +79,7 @@ func timed(e Env, v client.Verdict, s series) client.Verdict {
 	v.Figures = latencyFigures(sum)
 	figure := sum.Percentile(s.percentile)
 	v.Figures[fmt.Sprintf("p%g_ms", s.percentile)] = figure
-	v.Detail = fmt.Sprintf("p%g of %d runs; mean %.3g ms", s.percentile, sum.Count, sum.Mean)
+	v.Detail = fmt.Sprintf("p%g of %d runs; mean %s ms", s.percentile, sum.Count, stats.Figure(sum.Mean, 3))
 	return held(v, figure, s.limitMS, "ms")
 }
 
