@@ -1,6 +1,7 @@
 package openvino
 
 import (
+	"context"
 	"runtime"
 	"sync/atomic"
 
@@ -92,7 +93,7 @@ func (s *session) recompile() (*compiled, *fault.Error) {
 	model, failure := s.read(s.source.env.core, s.source.model)
 	if failure == nil {
 		defer s.api.release(modelFree, model)
-		handle, err := s.api.compileFor(s.source.env.core, model, s.source.target.device, properties(s.source.target, s.source.options))
+		handle, err := s.compile(context.Background(), s.source.env, model, s.source.model, s.source.options, s.source.target)
 		if err == nil {
 			return &compiled{handle: handle}, nil
 		}

@@ -18,6 +18,9 @@
 // in the library. A run that failed or was canceled loses them: the next one of its slot
 // begins with the initial values.
 //
+// What is compiled of a model of 1 MiB or more is kept in Options.Cache, by the library
+// itself, in an entry of package prepared, which notices a bit that a disk has lost.
+//
 // After such a run, a model with shapes that are not fixed is compiled again, when a
 // slot is used next; compiled.spoiled says why. That takes as long as the first time,
 // and all of the session's slots wait for it. Where several run at the same time, those

@@ -110,7 +110,7 @@ func (s *session) make(ctx context.Context, env *environment, messages *journal,
 		if ctx.Err() != nil {
 			break
 		}
-		handle, err := s.api.compileFor(env.core, model, t.device, properties(t, o))
+		handle, err := s.compile(ctx, env, model, m, o, t)
 		if err == nil {
 			s.compiled, s.times, s.source.target = &compiled{handle: handle}, 1, t
 			s.fluid = s.api.fluid(model)
