@@ -3,7 +3,9 @@ package litert_test
 import (
 	"bytes"
 	"context"
+	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -371,5 +373,52 @@ func TestVersionIsTheFilesOwn(t *testing.T) {
 	info := open(t).Info()
 	if !strings.HasSuffix(info.Library, ".so."+info.Version) || info.Version == "" {
 		t.Errorf("version %q of %s, want the one in its name", info.Version, info.Library)
+	}
+}
+
+func TestProfileIsWrittenAtClose(t *testing.T) {
+	prefix := filepath.Join(t.TempDir(), "profile")
+	session := load(t, tflitemodel.Join(), inference.Options{Profile: prefix})
+	if got := session.Info().Profile; got != prefix {
+		t.Errorf("Profile = %q, want %q", got, prefix)
+	}
+	inputs := []tensor.Tensor{onnxmodel.Floats("a", []int64{2, 2}, 1, 2, 3, 4), onnxmodel.Floats("b", []int64{2, 3}, 1, 2, 3, 4, 5, 6)}
+	memory := arena.New("test", 1<<20, 1<<20)
+	defer memory.Close()
+	slot, err := session.NewSlot(memory)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 120 {
+		if _, err = inference.Run(t.Context(), session.Signature(), slot, inputs); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err = session.Close(); err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob(prefix + "_*.txt")
+	if err != nil || len(files) != 1 {
+		t.Fatalf("profiles = %q, %v; want one file", files, err)
+	}
+	text, err := os.ReadFile(files[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"100 runs on Builtin\n", "CONCATENATION", "[times called]"} {
+		if !bytes.Contains(text, []byte(want)) {
+			t.Errorf("the profile has no %q:\n%s", want, text)
+		}
+	}
+}
+
+func TestProfilesThatCannotBeWrittenAreToldAtClose(t *testing.T) {
+	session := load(t, tflitemodel.Lookup(), inference.Options{Profile: "/nowhere/profile"})
+	if _, err := ask(t, session, onnxmodel.Ints("x", []int64{1}, 1)); err != nil {
+		t.Fatal(err)
+	}
+	err := session.Close()
+	if got := regexp.MustCompile(`_\d+`).ReplaceAllString(fault.Message(err), "_N"); got != "model m@1: profile: open /nowhere/profile_N.txt: no such file or directory" {
+		t.Errorf("Close = %q", got)
 	}
 }

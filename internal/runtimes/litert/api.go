@@ -3,6 +3,7 @@ package litert
 import (
 	"path/filepath"
 	"regexp"
+	"slices"
 	"unsafe"
 
 	"verge/internal/fault"
@@ -50,6 +51,10 @@ const (
 	clearErrors                               // (compiled)
 	setCancellation                           // (compiled, data, function)
 	createHostBuffer                          // (rankedType, address, size, deleter, &buffer)
+	getProfiler                               // (compiled, &profiler); the profiler is the compiled model's
+	startProfiler                             // (profiler)
+	stopProfiler                              // (profiler)
+	getProfileSummary                         // (profiler, compiled, &text); the text is the C allocator's
 	destroyBuffer                             // this and what follows returns nothing
 	destroyOptions
 	destroyCompiledModel
@@ -94,6 +99,10 @@ var symbols = [functions]string{ //nolint:gochecknoglobals // a constant table
 	clearErrors:               "LiteRtCompiledModelClearErrors",
 	setCancellation:           "LiteRtSetCompiledModelCancellationFunction",
 	createHostBuffer:          "LiteRtCreateTensorBufferFromHostMemory",
+	getProfiler:               "LiteRtCompiledModelGetProfiler",
+	startProfiler:             "LiteRtStartProfiler",
+	stopProfiler:              "LiteRtStopProfiler",
+	getProfileSummary:         "LiteRtGetProfileSummary",
 	destroyBuffer:             "LiteRtDestroyTensorBuffer",
 	destroyOptions:            "LiteRtDestroyOptions",
 	destroyCompiledModel:      "LiteRtDestroyCompiledModel",
@@ -126,6 +135,9 @@ func bind(library *native.Library) (*api, error) {
 	}
 	for i, name := range symbols {
 		address, err := library.Symbol(name)
+		if err != nil && i >= int(getProfiler) && i <= int(getProfileSummary) {
+			continue // other versions call them otherwise; see api.measures
+		}
 		if err != nil {
 			return nil, fault.New(fault.Unsupported, op, "this LiteRT has no function %s", name).On(library.Path()).
 				WithHint("Install a version that this build knows with `verge runtime install litert`.")
@@ -140,6 +152,11 @@ func bind(library *native.Library) (*api, error) {
 		*to = address
 	}
 	return a, nil
+}
+
+// measures reports whether the library has the functions that measure operators.
+func (a *api) measures() bool {
+	return !slices.Contains(a.functions[getProfiler:getProfileSummary+1], 0)
 }
 
 // versionOf reads the version in the name of the library's file, since the library

@@ -66,7 +66,7 @@ func (c *classic) read(data []byte) (model, *fault.Error) {
 		return nil, f.fault(f.loadKind(), "litert.load")
 	}
 	if err := m.readSignature(); err != nil {
-		m.close()
+		m.close() //nolint:errcheck,gosec // it never fails
 		return nil, err
 	}
 	return m, nil
@@ -133,11 +133,12 @@ func (m *classicModel) describe() description {
 func (m *classicModel) reason(_ place, _ int, f *failure) *failure { return f }
 
 // close implements model.
-func (m *classicModel) close() {
+func (m *classicModel) close() error {
 	if m.handle != 0 {
 		m.library.call(modelDelete, m.handle)
 	}
 	m.handle, m.data, m.outline = 0, nil, nil
+	return nil
 }
 
 // exists reports whether there is a file.

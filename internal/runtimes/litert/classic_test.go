@@ -249,3 +249,21 @@ func TestARunIsInterruptedWhereTheLibraryCanDoSo(t *testing.T) {
 		}
 	}
 }
+
+func TestTheClassicLibrarySaysThatItWritesNoProfile(t *testing.T) {
+	rt, err := litert.Open(inferencetest.Library(t, litert.ClassicName), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	session, err := rt.Load(t.Context(), inference.Model{Name: "m@1", Data: tflitemodel.Join(), FD: -1}, inference.Options{Profile: "/nowhere/profile"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"profile: this library cannot measure operators; none is written"}
+	if info := session.Info(); info.Profile != "" || !cmp.Equal(want, info.Fallbacks) {
+		t.Errorf("profile %q, fallbacks %q; want none and %q", info.Profile, info.Fallbacks, want)
+	}
+	if err := session.Close(); err != nil {
+		t.Errorf("Close = %v", err)
+	}
+}

@@ -19,6 +19,8 @@ type compiled struct {
 	outputs []layout // of the outputs, as the library last told
 	proved  bool     // the library writes outputs where it is told to
 
+	profiler *profiler // nil for none
+
 	in, out   buffers
 	arguments []uintptr // of the call that runs, which never change: what they point to does
 	ask       []uintptr // of the call that reads outputs; the last one is set each time
@@ -27,7 +29,7 @@ type compiled struct {
 // compile implements model.
 func (m *liteModel) compile(p place, threads int) (runner, *failure) {
 	s := p.settings(threads)
-	s.cache = m.weights(p)
+	s.cache, s.profile = m.weights(p), m.profile != nil
 	c, f := m.compileWith(m.env.handle, s)
 	if f != nil && s.cache != "" {
 		s.cache = ""
@@ -37,6 +39,9 @@ func (m *liteModel) compile(p place, threads int) (runner, *failure) {
 		return nil, f
 	}
 	c.place = p
+	if m.profile != nil {
+		c.profiler = m.profile.start(c)
+	}
 	return c, nil
 }
 
@@ -82,6 +87,7 @@ func (c *compiled) forget() {
 // close implements runner.
 func (c *compiled) close() {
 	c.forget()
+	c.profiler.end()
 	c.api.destroy(destroyCompiledModel, c.handle)
 	if c.flag != 0 {
 		native.Call(c.api.free, c.flag)
@@ -167,5 +173,6 @@ func (c *compiled) invoke() *failure {
 	if s := c.api.call(runCompiledModel, c.arguments...); s != statusOK {
 		return c.api.explain(c.handle, s)
 	}
+	c.profiler.ran()
 	return nil
 }

@@ -23,7 +23,8 @@ type liteModel struct {
 	handle    uintptr
 	signature inference.Signature
 	metadata  map[string]string
-	packed    string // file with the weights as XNNPACK reads them; "" for none
+	packed    string   // file with the weights as XNNPACK reads them; "" for none
+	profile   *profile // nil for none
 }
 
 // newModel reads a file, whose bytes have to stay while the model does.
@@ -40,7 +41,7 @@ func (a *api) newModel(env *environment, data []byte) (*liteModel, *fault.Error)
 		return nil, err
 	}
 	if err := m.read(); err != nil {
-		m.close()
+		m.close() //nolint:errcheck,gosec // nothing was measured
 		return nil, err
 	}
 	m.metadata = a.metadata(m.handle)
@@ -55,13 +56,14 @@ func (a *api) parse(env uintptr, data []byte) (model uintptr, f *failure) {
 
 // describe implements model.
 func (m *liteModel) describe() description {
-	return description{signature: m.signature, metadata: m.metadata, stateful: m.outline.stateful}
+	return description{signature: m.signature, metadata: m.metadata, stateful: m.outline.stateful, measured: m.api.measures()}
 }
 
 // close implements model.
-func (m *liteModel) close() {
+func (m *liteModel) close() error {
 	m.api.destroy(destroyModel, m.handle)
 	m.handle, m.data, m.outline = 0, nil, nil
+	return m.profile.write()
 }
 
 // side is one side of a signature: its inputs or its outputs.

@@ -28,6 +28,7 @@ type settings struct {
 	threads      int
 	cache        string // file with weights as XNNPACK wants them; "" for none
 	reports      int
+	profile      bool // measures each operator
 }
 
 // newOptions makes a LiteRtOptions, which the caller destroys.
@@ -43,7 +44,7 @@ func (a *api) newOptions(s settings) (uintptr, *failure) {
 	f := fail(a.call(setAccelerators, options, uintptr(s.accelerators))) //nolint:gosec // a mask
 	for identifier, text := range map[string]string{
 		"xnnpack":                cpu,
-		"runtime_options_string": fmt.Sprintf("error_reporter_mode = %d\n", s.reports),
+		"runtime_options_string": fmt.Sprintf("error_reporter_mode = %d\nenable_profiling = %t\n", s.reports, s.profile),
 	} {
 		if f == nil {
 			f = a.addOptions(options, identifier, text)

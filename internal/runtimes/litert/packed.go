@@ -21,8 +21,11 @@ const minPacked = 1 << 20
 func (p place) packs() bool { return p.name == providerXNNPACK }
 
 // prepare implements model: it finds the packed weights in the cache, or leaves them
-// there.
+// there, and begins a profile.
 func (m *liteModel) prepare(ctx context.Context, p place, source inference.Model, o inference.Options) {
+	if o.Profile != "" && m.api.measures() {
+		m.profile = &profile{prefix: o.Profile}
+	}
 	if o.Cache == "" || !p.packs() || len(m.data) < minPacked || ctx.Err() != nil {
 		return
 	}

@@ -14,14 +14,15 @@ type model interface {
 	// describe returns what the file says of itself. It never changes.
 	describe() description
 	// prepare makes that what is compiled for a place, of the file that the model was
-	// read from, is compiled faster, where Options.Cache allows it.
+	// read from, is compiled faster, where Options.Cache allows it, and measured, where
+	// Options.Profile asks for it.
 	prepare(ctx context.Context, p place, source inference.Model, o inference.Options)
 	// compile makes a runner that uses that many threads.
 	compile(p place, threads int) (runner, *failure)
 	// reason returns why compile failed with f, as far as the library tells more.
 	reason(p place, threads int, f *failure) *failure
-	// close frees the model, after all of its runners.
-	close()
+	// close frees the model, after all of its runners, and writes what was measured.
+	close() error
 }
 
 // description is what a file says of its model.
@@ -29,6 +30,7 @@ type description struct {
 	signature inference.Signature
 	metadata  map[string]string
 	stateful  bool // a run leaves values to the next one
+	measured  bool // the library can measure operators
 }
 
 // runner is a compiled copy of a model, with memory for one run at a time. One

@@ -111,6 +111,13 @@ func (r *liteRuntime) load(ctx context.Context, m inference.Model, o inference.O
 	s.library, s.empty = r.library.name()
 	told := read.describe()
 	s.signature, s.info.Metadata, s.info.Stateful = told.signature, told.metadata, told.stateful
+	switch {
+	case o.Profile == "":
+	case told.measured:
+		s.info.Profile = o.Profile
+	default:
+		s.info.Fallbacks = append(s.info.Fallbacks, "profile: this library cannot measure operators; none is written")
+	}
 	read.prepare(ctx, where.try[0], m, o)
 	if err := s.settle(where.try); err != nil {
 		s.Close() //nolint:errcheck,gosec // the first error counts

@@ -135,7 +135,10 @@ func (s *session) Close() error {
 		r.close()
 	}
 	s.spare = nil
-	s.model.close()
+	err := s.model.close()
 	native.TrimHeap() // the weights are back with the system, not only with malloc
+	if err != nil {
+		return &fault.Error{Kind: fault.Internal, Op: "litert.close", Subject: s.subject, Err: err}
+	}
 	return nil
 }
