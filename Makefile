@@ -45,7 +45,7 @@ unit: ## tests that need no native library; under a minute
 	VERGE_RUNTIME_DIR= $(GO) test ./...
 
 .PHONY: test
-test: lint runtime test-all race-short fuzz-short arm64 ## everything that CI runs but the demo
+test: lint unit runtime test-all race-short fuzz-short arm64 ## everything that CI runs but the demo
 
 .PHONY: test-all
 test-all: runtime ## all tests, with the real libraries

@@ -22,6 +22,7 @@ type Way struct {
 	Runtime   string `json:"runtime"`
 	Device    string `json:"device"`             // "cpu", "gpu", "npu", "tpu", "mobile", "embedded"
 	Provider  string `json:"provider,omitempty"` // of the runtime; "" leaves it to the runtime
+	Named     bool   `json:"named,omitempty"`    // Provider stands for those that the deployment file names
 	Threads   int    `json:"threads"`            // of one run
 	Parallel  int    `json:"parallel"`           // runs at a time
 }

@@ -137,8 +137,10 @@ func (p property) takes() string {
 		return strings.Join(words, " ")
 	case len(p.AnyOf) > 0:
 		return p.AnyOf[0].takes() + ", in any case"
-	case len(p.OneOf) > 0:
+	case len(p.OneOf) > 0 && p.OneOf[0].Type == "boolean":
 		return "true, false, or the keys below, which mean true"
+	case len(p.OneOf) > 0: // a string, or an object
+		return "string, or " + strings.Join(slices.Sorted(maps.Keys(p.OneOf[1].Properties)), " with ")
 	case p.Minimum != "":
 		return p.Type + ", " + string(p.Minimum) + " to " + string(p.Maximum)
 	case p.ExclusiveMinimum != "":

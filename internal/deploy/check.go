@@ -79,6 +79,7 @@ func Check(file *deployfile.File, model modelfile.File, variants []modelfile.Fil
 	f.checkShapes(file)
 	f.checkDevice(file, machine)
 	f.checkResources(file, machine)
+	f.checkLadder(file, machine, libraries)
 	for _, note := range file.Notes() {
 		f.warn("%s: %s", note.Path, note.Message)
 	}
@@ -243,7 +244,7 @@ func (f *Findings) checkDevice(file *deployfile.File, machine Machine) {
 	found, lookedFor := machine.Devices(kind)
 	state := fmt.Sprintf("no %s on this machine (looked for %s)", kind, strings.Join(lookedFor, ", "))
 	if len(found) > 0 {
-		if state = f.unusable(found); state == "" {
+		if state = f.unusable(found); state == "" || len(file.Deployment.Providers) > 0 {
 			return // whether it really works, loading will show
 		}
 	}

@@ -48,6 +48,17 @@ func TestCheckFindsEverythingThatNeedsNoLoad(t *testing.T) {
 			spec: `{"model":{"path":"m.tflite","format":"tflite"}}`, machine: big, threads: 4, kind: fault.Invalid,
 			problems: fault.Problems{{Path: "model.format", Message: "the file says tflite, but the bytes are onnx", Hint: "Correct model.format, or leave it out."}},
 		},
+		"a ladder of which nothing fits": {
+			spec: `{"model":{"path":"m.onnx"},"deployment":{"ladder":["gpu","cpu int8"]}}`, machine: big, threads: 4, kind: fault.Unsupported,
+			problems: fault.Problems{{
+				Path: "deployment.ladder", Message: "no rung fits: gpu: no gpu on this machine; cpu int8: no file is int8, m.onnx is fp32",
+				Hint: "Add a rung that this device and these files have, such as cpu.",
+			}},
+		},
+		"a ladder with a rung that does not fit": {
+			spec: `{"model":{"path":"m.onnx"},"deployment":{"ladder":["gpu","cpu"]}}`, machine: big, threads: 4,
+			warnings: []string{"deployment.ladder: nothing is tried on gpu: no gpu on this machine"},
+		},
 		"a model that keeps values": {
 			spec: `{"model":{"path":"m.tflite"}}`, model: tflitemodel.Sum(0), machine: big, threads: 4,
 			warnings: []string{"model.path: the model keeps values from one request to the next: all clients share them, and one request is computed at a time"},

@@ -15,7 +15,9 @@ import (
 	"verge/internal/choice"
 	"verge/internal/dataset"
 	"verge/internal/deployfile"
+	"verge/internal/device"
 	"verge/internal/device/provider"
+	"verge/internal/fault"
 	"verge/internal/gate"
 	"verge/internal/inference"
 	"verge/internal/modelfile"
@@ -124,7 +126,9 @@ func (w waysOf) of(variant int, r rung) []choice.Way {
 			continue
 		}
 		for _, shape := range w.shapes() {
-			all = append(all, w.on(variant, r, runtime, provider, shape[0], shape[1]))
+			way := w.on(variant, r, runtime, provider, shape[0], shape[1])
+			way.Named = len(w.file.Deployment.Providers) > 0
+			all = append(all, way)
 		}
 	}
 	return all
@@ -140,7 +144,7 @@ func (w waysOf) runtimes(format modelfile.Format) []string {
 		}
 		return all[:1] // of another format than the model's own
 	}
-	if w.file.Deployment.OptimizationLevel < levelMeasured {
+	if w.file.Deployment.OptimizationLevel < levelMeasured || len(w.file.Deployment.Providers) > 0 {
 		return all[:1]
 	}
 	var installed []string
@@ -155,12 +159,76 @@ func (w waysOf) runtimes(format modelfile.Format) []string {
 // provider returns the provider by which a runtime uses a kind of device, and whether
 // it can be tried here.
 func (w waysOf) provider(kind, runtime string) (name string, ok bool) {
+	if named := namedProviders(w.file); named != "" {
+		return named, true
+	}
 	if inference.OnCPU(kind) {
 		return "", provider.OnCPU(runtime, 1) != ""
 	}
 	found, _ := w.machine.Devices(kind)
 	_, c, ok := (&Findings{Runtime: runtime}).usable(found)
 	return c.Provider, ok
+}
+
+// namedProviders are the names of deployment.providers, "" for none.
+func namedProviders(file *deployfile.File) string {
+	var names []string
+	for _, p := range file.Deployment.Providers {
+		names = append(names, p.Name)
+	}
+	return strings.Join(names, ", ")
+}
+
+// checkLadder tells the rungs with which nothing can be tried, and why. One that can be
+// is needed.
+func (f *Findings) checkLadder(file *deployfile.File, machine Machine, libraries Libraries) {
+	if f.Model == nil || len(file.Deployment.Ladder) == 0 {
+		return
+	}
+	ways := waysOf{findings: f, file: file, machine: machine, libraries: libraries}
+	var empty []string
+	for i, r := range rungs(file) {
+		if len(ways.ofAll(r)) == 0 {
+			empty = append(empty, fmt.Sprintf("%s: %s", file.Deployment.Ladder[i], ways.why(r)))
+		}
+	}
+	if len(empty) == len(file.Deployment.Ladder) {
+		f.problem(fault.Unsupported, "deployment.ladder", "Add a rung that this device and these files have, such as cpu.",
+			"no rung fits: %s", strings.Join(empty, "; "))
+		return
+	}
+	for _, text := range empty {
+		f.warn("deployment.ladder: nothing is tried on %s", text)
+	}
+}
+
+// why says why there is no way on a rung.
+func (w waysOf) why(r rung) string {
+	var found []device.Accelerator
+	if !inference.OnCPU(r.device) {
+		if found, _ = w.machine.Devices(r.device); len(found) == 0 {
+			return fmt.Sprintf("no %s on this machine", r.device)
+		}
+	}
+	var files []string
+	for i, info := range w.findings.files() {
+		if info == nil {
+			continue
+		}
+		precision, _ := info.Precision()
+		if r.precision == "" || precision == r.precision {
+			files = nil
+			break
+		}
+		files = append(files, fmt.Sprintf("%s is %s", w.on(i, r, "", "", 1, 1).File, precision))
+	}
+	if files != nil {
+		return fmt.Sprintf("no file is %s, %s", r.precision, strings.Join(files, ", "))
+	}
+	if why := w.findings.unusable(found); why != "" {
+		return why
+	}
+	return "no runtime that is here runs these files there"
 }
 
 // shapes are how a budget of threads may be spent: threads of one run, runs at a time.
@@ -333,7 +401,8 @@ func (r *run) choiceKey(plan choice.Plan) string {
 		Device    string
 		Batch     int
 		Shapes    map[string][]int64
-	}{r.req.Artifacts, plan, versions, r.m.host.Device, r.file.Deployment.BatchSize, r.file.Model.InputShapes})
+		Providers []deployfile.Provider
+	}{r.req.Artifacts, plan, versions, r.m.host.Device, r.file.Deployment.BatchSize, r.file.Model.InputShapes, r.file.Deployment.Providers})
 	if err != nil {
 		return "" // never: it is plain data
 	}

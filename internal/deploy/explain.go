@@ -99,6 +99,12 @@ func (f *Findings) explainRuntime(file *deployfile.File, libraries Libraries) Ch
 // explainDevice says where the model runs, and by which of the runtime's providers.
 func (f *Findings) explainDevice(file *deployfile.File, machine Machine) (where, by Choice) {
 	kind := file.Deployment.DeviceType
+	if named := namedProviders(file); named != "" {
+		return Choice{kind, "deployment.device_type is " + kind}, Choice{named, "deployment.providers names it; loading will show whether it works"}
+	}
+	if ladder := file.Deployment.Ladder; len(ladder) > 0 {
+		return Choice{"the first that will do", "deployment.ladder is " + strings.Join(ladder, ", ")}, Choice{"that of the device", "deployment.ladder"}
+	}
 	cpu := Choice{provider.OnCPU(f.Runtime, file.Deployment.OptimizationLevel), "optimization_level " + fmt.Sprint(file.Deployment.OptimizationLevel)}
 	if kind == "cpu" || kind == "mobile" || kind == "embedded" {
 		return Choice{"cpu", "deployment.device_type is " + kind}, cpu

@@ -86,7 +86,7 @@ func (m *Manager) restore(ctx context.Context, record *modelRecord) {
 	served, err := m.reload(ctx, record)
 	if err != nil {
 		log.Error("committed model was not loaded", "err", err)
-		m.host.Server.Announce(record.Name, "not loaded: "+fault.Message(err))
+		m.host.Server.Announce(record.Name, "not loaded: "+fault.Clean(fault.Message(err))) // clients are told too
 		return
 	}
 	m.activate(served)

@@ -127,11 +127,17 @@ func (m *Manager) options(file *deployfile.File, rel *release, model string, thr
 		Log:      m.host.Log.With("model", model, "version", rel.Version),
 		LogLevel: d.Level(),
 	}
-	if w := rel.Way; w != nil {
+	w := rel.Way
+	if w != nil {
 		o.Threads, o.Parallel, o.Device = w.Threads, w.Parallel, w.Device
-		if w.Provider != "" {
-			o.Providers = []inference.Provider{{Name: w.Provider}}
+	}
+	switch {
+	case w == nil || w.Named:
+		for _, p := range d.Providers {
+			o.Providers = append(o.Providers, inference.Provider{Name: p.Name, Options: p.Options})
 		}
+	case w.Provider != "":
+		o.Providers = []inference.Provider{{Name: w.Provider}}
 	}
 	if d.EnableProfiling {
 		o.Profile = m.host.ProfilePrefix(model, rel.Version)

@@ -67,18 +67,19 @@ type OptimizationConfig struct {
 
 // Deployment says where the model runs and within which limits.
 type Deployment struct {
-	DeviceType        string   `json:"device_type" jsonschema:"enum=cpu,enum=gpu,enum=npu,enum=tpu,enum=mobile,enum=embedded" jsonschema_description:"Device to run on; mobile and embedded are a CPU with tighter limits."`
-	Runtime           string   `json:"runtime,omitempty" jsonschema:"enum=onnxruntime,enum=litert,enum=tflite,enum=openvino,enum=tensorrt" jsonschema_description:"Native library to run in; without it, the one of the format."`
-	Ladder            []string `json:"ladder,omitempty" jsonschema:"maxItems=16,pattern=^(cpu|gpu|npu|tpu|mobile|embedded)( (int8|fp16|fp32))?$" jsonschema_description:"Devices, each with a precision or with any, in the order in which they are tried: the first one that has a file, loads, stays within the limits and agrees with the model's own file is taken."`
-	Fallback          string   `json:"fallback,omitempty" jsonschema:"enum=cpu,enum=none" jsonschema_description:"Without it, a device that is not there is refused, and one whose provider fails is replaced by the CPU; cpu: both are replaced; none: neither."`
-	BatchSize         int      `json:"batch_size" jsonschema:"minimum=1,maximum=4096" jsonschema_description:"Largest batch that the server may form; the gates measure this one."`
-	MaxLatencyMS      float64  `json:"max_latency_ms" jsonschema:"exclusiveMinimum=0,maximum=3600000" jsonschema_description:"Limit on the 95th percentile of the latency, in milliseconds."`
-	MemoryLimitMB     int      `json:"memory_limit_mb" jsonschema:"minimum=1,maximum=1048576" jsonschema_description:"Memory that must be free before the load and that the worker must stay below; 1 MB is 2^20 bytes. 512, for mobile 256 and for embedded 128 where it is not given."`
-	CPUThreads        int      `json:"cpu_threads" jsonschema:"minimum=0,maximum=1024" jsonschema_description:"Threads to run on; 0 lets Verge choose."`
-	GPUMemoryFraction float64  `json:"gpu_memory_fraction" jsonschema:"exclusiveMinimum=0,maximum=1" jsonschema_description:"Share of the accelerator's memory that the runtime may take."`
-	OptimizationLevel int      `json:"optimization_level" jsonschema:"minimum=0,maximum=3" jsonschema_description:"0: no graph optimisation; 1: all of the runtime's own; 2: also choose runtime and threads by measuring; 3: also try other precisions."`
-	EnableProfiling   bool     `json:"enable_profiling" jsonschema_description:"Write a profile of each operator."`
-	LogLevel          string   `json:"log_level" anycase:"true" jsonschema:"enum=DEBUG,enum=INFO,enum=WARNING,enum=ERROR,enum=CRITICAL" jsonschema_description:"Least severe records of this model that are logged."`
+	DeviceType        string     `json:"device_type" jsonschema:"enum=cpu,enum=gpu,enum=npu,enum=tpu,enum=mobile,enum=embedded" jsonschema_description:"Device to run on; mobile and embedded are a CPU with tighter limits."`
+	Runtime           string     `json:"runtime,omitempty" jsonschema:"enum=onnxruntime,enum=litert,enum=tflite,enum=openvino,enum=tensorrt" jsonschema_description:"Native library to run in; without it, the one of the format."`
+	Ladder            []string   `json:"ladder,omitempty" jsonschema:"maxItems=16,pattern=^(cpu|gpu|npu|tpu|mobile|embedded)( (int8|fp16|fp32))?$" jsonschema_description:"Devices, each with a precision or with any, in the order in which they are tried: the first one that has a file, loads, stays within the limits and agrees with the model's own file is taken."`
+	Providers         []Provider `json:"providers,omitempty" jsonschema:"maxItems=8" jsonschema_description:"Providers of the runtime, or paths of its plug-ins and delegates, in the order in which they are tried, in place of those of the device type; each a name, or a name with options."`
+	Fallback          string     `json:"fallback,omitempty" jsonschema:"enum=cpu,enum=none" jsonschema_description:"Without it, a device that is not there is refused, and one whose provider fails is replaced by the CPU; cpu: both are replaced; none: neither."`
+	BatchSize         int        `json:"batch_size" jsonschema:"minimum=1,maximum=4096" jsonschema_description:"Largest batch that the server may form; the gates measure this one."`
+	MaxLatencyMS      float64    `json:"max_latency_ms" jsonschema:"exclusiveMinimum=0,maximum=3600000" jsonschema_description:"Limit on the 95th percentile of the latency, in milliseconds."`
+	MemoryLimitMB     int        `json:"memory_limit_mb" jsonschema:"minimum=1,maximum=1048576" jsonschema_description:"Memory that must be free before the load and that the worker must stay below; 1 MB is 2^20 bytes. 512, for mobile 256 and for embedded 128 where it is not given."`
+	CPUThreads        int        `json:"cpu_threads" jsonschema:"minimum=0,maximum=1024" jsonschema_description:"Threads to run on; 0 lets Verge choose."`
+	GPUMemoryFraction float64    `json:"gpu_memory_fraction" jsonschema:"exclusiveMinimum=0,maximum=1" jsonschema_description:"Share of the accelerator's memory that the runtime may take."`
+	OptimizationLevel int        `json:"optimization_level" jsonschema:"minimum=0,maximum=3" jsonschema_description:"0: no graph optimisation; 1: all of the runtime's own; 2: also choose runtime and threads by measuring; 3: also try other precisions."`
+	EnableProfiling   bool       `json:"enable_profiling" jsonschema_description:"Write a profile of each operator."`
+	LogLevel          string     `json:"log_level" anycase:"true" jsonschema:"enum=DEBUG,enum=INFO,enum=WARNING,enum=ERROR,enum=CRITICAL" jsonschema_description:"Least severe records of this model that are logged."`
 }
 
 // defaults is a file that says nothing, for a device type.

@@ -3,6 +3,7 @@ package deployfile
 import (
 	"encoding/json"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -58,6 +59,7 @@ func parse(text []byte, name string, ignore []string, lines bool) (*File, error)
 		c.stage()
 		c.name()
 		c.model()
+		c.ladder()
 		c.packages(ignore)
 		c.notes()
 	}
@@ -136,6 +138,25 @@ func (c *checker) model() {
 	}
 	if n := c.root.At("model", "preprocess"); n != nil && n.Kind == document.Map && m.Preprocess != nil {
 		c.preprocess(n, m.Preprocess)
+	}
+}
+
+// ladderRung is the form of an entry of deployment.ladder, as its tag has it.
+var ladderRung = regexp.MustCompile(`^(cpu|gpu|npu|tpu|mobile|embedded)( (int8|fp16|fp32))?$`)
+
+// ladder holds each rung against its form.
+func (c *checker) ladder() {
+	n := c.root.At("deployment", "ladder")
+	if n == nil || n.Kind != document.List {
+		return
+	}
+	for i, item := range n.Items {
+		if item.Kind == document.String && !ladderRung.MatchString(item.Text) {
+			c.Wrong(fmt.Sprintf("deployment.ladder[%d]", i), item, `cpu, gpu, npu, tpu, mobile or embedded, alone or with int8, fp16 or fp32 behind it, such as "gpu fp16"`)
+		}
+	}
+	if given := c.root.At("deployment", "providers"); given != nil && len(n.Items) > 0 {
+		c.Problems.Add("deployment.providers", given.Line, "does not go with deployment.ladder, whose devices have providers of their own")
 	}
 }
 

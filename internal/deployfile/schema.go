@@ -44,12 +44,27 @@ func custom(t reflect.Type) *jsonschema.Schema {
 	switch t {
 	case reflect.TypeFor[Requirement]():
 		return &jsonschema.Schema{Type: "string", Pattern: requirementForm.String()}
+	case reflect.TypeFor[Provider]():
+		return providerSchema()
 	case reflect.TypeFor[Quantize]():
 		return &jsonschema.Schema{Enum: []any{true, false, "dynamic", "static", "float16"}}
 	case reflect.TypeFor[Duration]():
 		return &jsonschema.Schema{Type: "string", Pattern: `^[0-9][0-9a-zµ.]*$`}
 	}
 	return nil
+}
+
+// providerSchema is that of a name, or of an object with one.
+func providerSchema() *jsonschema.Schema {
+	one, longest, most := uint64(1), uint64(4096), uint64(64)
+	name := &jsonschema.Schema{Type: "string", MinLength: &one, MaxLength: &longest}
+	values := &jsonschema.Schema{OneOf: []*jsonschema.Schema{{Type: "string"}, {Type: "number"}, {Type: "boolean"}}}
+	object := &jsonschema.Schema{
+		Type: "object", Properties: jsonschema.NewProperties(), Required: []string{"name"}, AdditionalProperties: jsonschema.FalseSchema,
+	}
+	object.Properties.Set("name", name)
+	object.Properties.Set("options", &jsonschema.Schema{Type: "object", AdditionalProperties: values, MaxProperties: &most})
+	return &jsonschema.Schema{OneOf: []*jsonschema.Schema{name, object}}
 }
 
 // JSONSchemaExtend implements the generator's hook: a test may be a boolean.

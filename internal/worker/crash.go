@@ -1,6 +1,10 @@
 package worker
 
-import "strings"
+import (
+	"strings"
+
+	"verge/internal/fault"
+)
 
 // crashStatus is the exit status with which the Go runtime ends a process that a
 // signal hits inside a native library, that panics, or whose state is broken.
@@ -45,5 +49,5 @@ func (o *output) crash() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	reason, _, _ := strings.Cut(o.report.reason, "0x")
-	return clip(clean(reason), maxCrash)
+	return clip(fault.Clean(reason), maxCrash)
 }

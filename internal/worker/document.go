@@ -60,17 +60,17 @@ func parseReport(text []byte) (*report, error) {
 		return nil, fmt.Errorf("a report of %d threads, %d runs at a time, %d bytes", s.Threads, s.Parallel, s.ModelBytes)
 	}
 	for _, text := range []*string{&s.Runtime, &s.RuntimeVersion, &s.Device, &r.Library.Name, &r.Library.Version, &r.Library.Build} {
-		*text = clean(*text)
+		*text = fault.Clean(*text)
 	}
 	for _, list := range [][]string{s.ProvidersRequested, s.Providers, s.Fallbacks, r.Library.Providers} {
 		for i := range list {
-			list[i] = clean(list[i])
+			list[i] = fault.Clean(list[i])
 		}
 	}
 	metadata := maps.Clone(s.Metadata)
 	clear(s.Metadata)
 	for key, value := range metadata {
-		s.Metadata[clean(key)] = clean(value)
+		s.Metadata[fault.Clean(key)] = fault.Clean(value)
 	}
 	return &r, nil
 }

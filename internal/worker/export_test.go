@@ -87,7 +87,6 @@ func ParseInputs(body []byte, specs []inference.Spec) ([]inference.Input, error)
 }
 
 var (
-	Clean   = clean
 	Receive = receive
 	Post    = post
 	OOBSize = oobSize

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"sync"
+
+	"verge/internal/fault"
 )
 
 const (
@@ -50,7 +52,7 @@ func (o *output) last(n int) string {
 			text = rest
 		}
 	}
-	return clean(text)
+	return fault.Clean(text)
 }
 
 // read takes everything in until r ends.
@@ -104,11 +106,11 @@ func parseRecord(line []byte) (level slog.Level, message string, attrs []any, ok
 		switch value := record[key].(type) {
 		case string:
 			if key != slog.LevelKey && key != slog.MessageKey && key != slog.TimeKey {
-				attrs = append(attrs, clean(clip(key, 64)), clean(value))
+				attrs = append(attrs, fault.Clean(clip(key, 64)), fault.Clean(value))
 			}
 		case float64, bool:
-			attrs = append(attrs, clean(clip(key, 64)), value)
+			attrs = append(attrs, fault.Clean(clip(key, 64)), value)
 		}
 	}
-	return level, clean(message), attrs, true
+	return level, fault.Clean(message), attrs, true
 }

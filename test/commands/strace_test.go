@@ -127,6 +127,9 @@ func TestTheNodeCopiesAPayloadOnceAndTheWorkerNever(t *testing.T) {
 	ask() // the connection is there, and both processes have grown
 	node, worker := trace(p, strace, n.cmd.Process.Pid), trace(p, strace, n.model("identity").Worker.PID)
 	ask()
+	if err := n.Live(t.Context()); err != nil { // on the same connection: the call that wrote the answer has ended
+		t.Fatal(err)
+	}
 	nodeCalls, workerCalls := node.stop(), worker.stop()
 	nodeIn, nodeOut := sum(nodeCalls)
 	workerIn, workerOut := sum(workerCalls)

@@ -116,7 +116,47 @@ func TestALadderThatFitsNothingIsRefused(t *testing.T) {
 	inferencetest.Library(t, "onnxruntime")
 	node := nodetest.Start(t, nodetest.Settings(t))
 	d := node.Deploy(`{"name":"digits","model":{"path":"digits.onnx"},"deployment":{"ladder":["cpu int8"],"cpu_threads":1}}`, map[string]string{"model": digits + "digits.onnx"})
-	if d.Phase != client.PhaseFailed || d.Error == nil || d.Error.Message != "preparing: no way to run the model will do: nothing on the ladder fits this device and these files" {
-		t.Errorf("it ended as %s: %+v; want it refused", d.Phase, d.Error)
+	if d.Phase != client.PhaseFailed || d.Error == nil || d.Error.Message != "checking: deployment.ladder: no rung fits: cpu int8: no file is int8, digits.onnx is fp32" {
+		t.Errorf("it ended as %s: %+v; want it refused before anything is loaded", d.Phase, d.Error)
+	}
+}
+
+func TestProvidersAreThoseThatTheFileNames(t *testing.T) {
+	inferencetest.Library(t, "onnxruntime")
+	node := nodetest.Start(t, nodetest.Settings(t))
+	for name, tt := range map[string]struct {
+		deployment string
+		requested  []string
+		fallback   string // in the status; "" for none
+		failure    string // of the deployment; "" for none
+	}{
+		"one": {`"providers":["CPUExecutionProvider"]`, []string{"CPUExecutionProvider"}, "", ""},
+		"one that is not there": {
+			`"providers":["CUDAExecutionProvider",{"name":"CPUExecutionProvider"}]`,
+			[]string{"CUDAExecutionProvider", "CPUExecutionProvider"},
+			"provider CUDAExecutionProvider: ONNX Runtime 1.30.0 has ", "",
+		},
+		"measured": {`"optimization_level":2,"providers":["CPUExecutionProvider"]`, []string{"CPUExecutionProvider"}, "", ""},
+		"none but that": {
+			`"fallback":"none","providers":["CUDAExecutionProvider"]`, nil, "", "provider CUDAExecutionProvider: ONNX Runtime 1.30.0 has ",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := node.Deploy(`{"name":"digits","model":{"path":"digits.onnx"},"deployment":{"max_latency_ms":30000,`+tt.deployment+`}}`, map[string]string{"model": digits + "digits.onnx"})
+			if tt.failure != "" {
+				if d.Error == nil || !strings.Contains(d.Error.Message, tt.failure) {
+					t.Errorf("the deployment ended with %+v, want %s", d.Error, tt.failure)
+				}
+				return
+			}
+			committed(t, d)
+			m, err := node.Model(t.Context(), "digits")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !slices.Equal(m.ModelInfo.ProvidersRequested, tt.requested) || !strings.HasPrefix(strings.Join(m.ModelInfo.Fallbacks, "; "), tt.fallback) || (tt.fallback == "") != (len(m.ModelInfo.Fallbacks) == 0) {
+				t.Errorf("providers %q were asked for, fallbacks %q; want %q and %q", m.ModelInfo.ProvidersRequested, m.ModelInfo.Fallbacks, tt.requested, tt.fallback)
+			}
+		})
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"verge/internal/inference"
+	"verge/internal/inference/inferencetest"
 	"verge/internal/inference/inferencetest/onnxmodel"
 	"verge/internal/inference/inferencetest/tflitemodel"
 	"verge/internal/tensor"
@@ -181,6 +182,7 @@ func TestPackedWeightsThatAreTakenAwayAreNotMissed(t *testing.T) {
 }
 
 func TestOneOfThoseThatPackWeightsAtTheSameTimeLeavesThem(t *testing.T) {
+	inferencetest.Library(t, "litert")
 	cache := t.TempDir()
 	var group sync.WaitGroup
 	for range 4 {

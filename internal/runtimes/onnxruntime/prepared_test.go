@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"verge/internal/inference"
+	"verge/internal/inference/inferencetest"
 	"verge/internal/inference/inferencetest/onnxmodel"
 	"verge/internal/tensor"
 )
@@ -152,6 +153,7 @@ func TestModelsAreLoadedAsTheyAreWhereNothingCanBePrepared(t *testing.T) {
 }
 
 func TestOneOfThoseThatPrepareAModelAtTheSameTimeLeavesIt(t *testing.T) {
+	inferencetest.Library(t, "onnxruntime")
 	cache := t.TempDir()
 	var group sync.WaitGroup
 	for range 4 {
