@@ -53,8 +53,13 @@ func Worker(ctx context.Context) error { return worker.Main(ctx, open) }
 
 // Libraries finds native libraries where the settings and the defaults say.
 func Libraries(cfg config.Config) (*runtimeinstall.Runtimes, error) {
+	return LibrariesOf(cfg, runtimeinstall.Platform{})
+}
+
+// LibrariesOf finds those of a platform; the zero Platform is this machine's.
+func LibrariesOf(cfg config.Config, platform runtimeinstall.Platform) (*runtimeinstall.Runtimes, error) {
 	return runtimeinstall.New(runtimeinstall.Config{
-		Dir: cfg.RuntimeDir, Defaults: runtimeinstall.DefaultDirs(os.Getuid(), os.Getenv),
+		Dir: cfg.RuntimeDir, Defaults: runtimeinstall.DefaultDirs(os.Getuid(), os.Getenv), Platform: platform,
 	})
 }
 

@@ -260,6 +260,9 @@ func TestWithoutALibraryTheWayToOneIsNamed(t *testing.T) {
 	verge(t, "runtime", "list", "--runtime-dir", dir).want(t, 0, "no library is here; verge runtime install onnxruntime brings one\n", "")
 	verge(t, "runtime", "list", "--runtime-dir", dir, "--json").want(t, 0, "[]\n", "")
 	r := verge(t, "runtime", "verify", "--runtime-dir", dir)
+	r.want(t, 1, "", "verge: no library was installed, so there is none to verify\n"+
+		"Hint: verge runtime install brings one; verge runtime list shows those of the system.\n")
+	r = verge(t, "runtime", "verify", "onnxruntime", "--runtime-dir", dir)
 	if r.status != 1 || !strings.HasPrefix(r.err, "verge: runtime onnxruntime: it is not installed (looked in "+dir) ||
 		!strings.HasSuffix(r.err, "\nHint: Run: verge runtime install onnxruntime\n") {
 		t.Errorf("verify: %s", r.transcript())
@@ -269,8 +272,11 @@ func TestWithoutALibraryTheWayToOneIsNamed(t *testing.T) {
 func TestALibraryOfOtherBytesIsNotWhatWasPinned(t *testing.T) {
 	dir := library(t)
 	sum := sha256.Sum256(read(t, dir+"/onnxruntime/1.30.0/libonnxruntime.so.1.30.0"))
+	write(t, dir, "litert/2.3.0/libLiteRt.so.2.3.0", read(t, dir+"/onnxruntime/1.30.0/libonnxruntime.so.1.30.0"))
 	golden(t, "runtime-verify", verge(t, "runtime", "verify", "--runtime-dir", dir).transcript(), dir, "DIR", hex.EncodeToString(sum[:]), "SHA256")
 	verge(t, "runtime", "verify", "tensorflow").want(t, 1, "", verge(t, "runtime", "install", "tensorflow", "--from", dir).err)
+	r := verge(t, "runtime", "verify", "--platform", "linux", "--runtime-dir", dir)
+	r.want(t, 2, "", "verge: runtime verify: platform \"linux\": want a system and a processor\nHint: verge --help lists the commands, verge COMMAND --help their flags.\n")
 }
 
 func TestInstallingFromAFileThatIsNotThePackageIsRefused(t *testing.T) {

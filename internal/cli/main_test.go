@@ -3,6 +3,7 @@ package cli_test
 import (
 	"bytes"
 	"context"
+	"debug/elf"
 	"flag"
 	"os"
 	"path/filepath"
@@ -127,7 +128,9 @@ func library(t *testing.T) string {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
-	const head, size = 20, 64 // up to e_machine, of an ELF header
-	write(t, dir, "onnxruntime/1.30.0/libonnxruntime.so.1.30.0", append(read(t, self)[:head], make([]byte, size-head)...))
+	const typeAt, versionAt, sizeAt, size = 16, 20, 52, 64 // of an ELF header, of which the processor is this program's
+	head := append(read(t, self)[:versionAt], make([]byte, size-versionAt)...)
+	head[typeAt], head[versionAt], head[sizeAt] = byte(elf.ET_DYN), byte(elf.EV_CURRENT), size
+	write(t, dir, "onnxruntime/1.30.0/libonnxruntime.so.1.30.0", head)
 	return dir
 }

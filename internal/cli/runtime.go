@@ -4,9 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"text/tabwriter"
 
 	"verge/client"
+	"verge/internal/app"
 	"verge/internal/fault"
 	"verge/internal/runtimeinstall"
 )
@@ -37,12 +39,19 @@ func (r *runtimeInstall) Validate() error {
 
 func (r *runtimeInstall) options() (o runtimeinstall.Options, err error) {
 	o = runtimeinstall.Options{AcceptLicence: r.Accept, From: r.From, Dir: r.Output, Client: r.Client}
-	if r.Platform != "" {
-		if o.Platform, err = runtimeinstall.ParsePlatform(r.Platform); err != nil {
-			return o, errors.New(fault.Message(err))
-		}
+	o.Platform, err = platform(r.Platform)
+	return o, err
+}
+
+// platform is the value of --platform; the zero Platform is none.
+func platform(text string) (p runtimeinstall.Platform, err error) {
+	if text == "" {
+		return p, nil
 	}
-	return o, nil
+	if p, err = runtimeinstall.ParsePlatform(text); err != nil {
+		err = errors.New(fault.Message(err))
+	}
+	return p, err
 }
 
 // Run installs libraries, in the order of their names; the first failure ends it.
@@ -137,19 +146,57 @@ func (r *runtimeList) Run(c *call) error {
 }
 
 type runtimeVerify struct {
-	Name string `arg:"" optional:"" default:"onnxruntime" help:"Runtime; onnxruntime unless given."`
+	Names    []string `arg:"" optional:"" name:"runtime" help:"Runtimes; without one, all that were installed."`
+	Platform string   `placeholder:"OS/ARCH" help:"Platform of a runtime directory that was prepared for another machine, such as linux/arm64; with --runtime-dir."`
 }
 
-// Run hashes the library again.
+// Validate is called by kong.
+func (r *runtimeVerify) Validate() error {
+	_, err := platform(r.Platform)
+	return err
+}
+
+// Run hashes libraries again; every one is looked at, whatever those before it were.
 func (r *runtimeVerify) Run(c *call) error {
-	libraries, err := c.libraries()
+	cfg, err := c.config()
 	if err != nil {
 		return err
 	}
-	found, err := libraries.Verify(c, r.Name, nil)
+	on, err := platform(r.Platform)
 	if err != nil {
 		return err
 	}
-	c.print("%s %s is what was pinned: %s, sha256 %s\n", found.Name, found.Version, found.Path, found.SHA256)
-	return nil
+	libraries, err := app.LibrariesOf(cfg, on)
+	if err != nil {
+		return err
+	}
+	names := r.Names
+	if len(names) == 0 {
+		names = installed(libraries)
+	}
+	if len(names) == 0 {
+		return fault.New(fault.NotFound, "runtime.verify", "no library was installed, so there is none to verify").
+			WithHint("verge runtime install brings one; verge runtime list shows those of the system.")
+	}
+	var failed error
+	for _, name := range names {
+		found, err := libraries.Verify(c, name, nil)
+		if err != nil {
+			c.explain(err)
+			failed = said{statusOf(err)}
+			continue
+		}
+		c.print("%s %s is what was pinned: %s, sha256 %s\n", found.Name, found.Version, found.Path, found.SHA256)
+	}
+	return failed
+}
+
+// installed are the names of the libraries that are not only the system's.
+func installed(libraries *runtimeinstall.Runtimes) (names []string) {
+	for _, f := range libraries.List() {
+		if f.Source != runtimeinstall.System && !slices.Contains(names, f.Name) {
+			names = append(names, f.Name)
+		}
+	}
+	return names
 }

@@ -68,6 +68,7 @@ type behaviour struct {
 
 // node is a Host around a fake runtime, with a real store, server and state file.
 type node struct {
+	logged    bytes.Buffer // read when nothing runs any more
 	tb        testing.TB
 	dir       string
 	clock     *clock
@@ -131,7 +132,7 @@ func (n *node) host() deploy.Host {
 			n.gone = append(n.gone, model)
 		},
 		ProfilePrefix: func(string, int) string { return "" },
-		Log:           slog.New(slog.DiscardHandler), Now: n.clock.Now,
+		Log:           slog.New(slog.NewTextHandler(&n.logged, nil)), Now: n.clock.Now,
 	}
 }
 

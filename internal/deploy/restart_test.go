@@ -225,6 +225,28 @@ func TestAModelThatIsNotLoadedAfterARestartAnswersWithTheReason(t *testing.T) {
 	}
 }
 
+func TestANodeThatStopsWhileItLoadsCommittedModelsReportsNoFailure(t *testing.T) {
+	dir := t.TempDir()
+	n := newNode(t, dir)
+	n.deploy(base, "digits.onnx")
+	n.close()
+	n = newNode(t, dir)
+	n.set(behaviour{load: func() error {
+		if err := n.manager.Close(); err != nil {
+			t.Error(err)
+		}
+		return fault.New(fault.Canceled, "fake.load", "the load was canceled")
+	}})
+	if err := n.manager.Restore(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if log := n.logged.String(); strings.Contains(log, "level=ERROR") || !strings.Contains(log, "since the node stops") {
+		t.Errorf("log:\n%s", log)
+	}
+	_, err := n.server.Resolve("m", "")
+	check(t, "Resolve", err, fault.Unavailable, `model "m" is not ready: loading after a start of the node`, "")
+}
+
 func TestAnUndeployedModelIsGoneForGood(t *testing.T) {
 	dir := t.TempDir()
 	n := newNode(t, dir)

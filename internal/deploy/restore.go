@@ -57,6 +57,9 @@ func (m *Manager) Announce() error {
 // names answer that they are loading; a model that cannot be loaded answers with
 // the reason. It returns when all have been tried.
 func (m *Manager) Restore(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(m.ctx, cancel)()
 	records, err := m.store.models()
 	if err != nil {
 		return err
@@ -84,13 +87,16 @@ func (m *Manager) restore(ctx context.Context, record *modelRecord) {
 		delete(m.busy, record.Name)
 	}()
 	served, err := m.reload(ctx, record)
-	if err != nil {
+	switch {
+	case err == nil:
+		m.activate(served)
+		log.Info("committed model serves again")
+	case ctx.Err() != nil || m.ctx.Err() != nil:
+		log.Info("committed model was not loaded, since the node stops")
+	default:
 		log.Error("committed model was not loaded", "err", err)
 		m.host.Server.Announce(record.Name, "not loaded: "+fault.Clean(fault.Message(err))) // clients are told too
-		return
 	}
-	m.activate(served)
-	log.Info("committed model serves again")
 }
 
 func (m *Manager) reload(ctx context.Context, record *modelRecord) (*Served, error) {

@@ -31,8 +31,9 @@ var machines = [...]machine{ //nolint:gochecknoglobals // a constant table
 	{elf.EM_LOONGARCH, "loong64", elf.ELFCLASS64},
 }
 
-// check says why the file at path cannot be loaded into this process, or nil.
-func check(path string) error {
+// Check says why the file at path cannot be loaded into this process, or nil. It only
+// reads it. Its errors are those of Open.
+func Check(path string) error {
 	const op = "native.open"
 	info, err := os.Stat(path)
 	switch {

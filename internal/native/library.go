@@ -32,7 +32,7 @@ func Open(path string) (*Library, error) {
 	if err != nil {
 		return nil, fault.New(fault.Invalid, "native.open", "%w", err)
 	}
-	if err = check(path); err != nil {
+	if err = Check(path); err != nil {
 		return nil, err
 	}
 	runtime.LockOSThread() // the loader keeps its error text for each thread

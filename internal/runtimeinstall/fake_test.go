@@ -43,6 +43,8 @@ func libraryFor(machine elf.Machine, text string) []byte {
 	head[elf.EI_CLASS], head[elf.EI_DATA], head[elf.EI_VERSION] = byte(elf.ELFCLASS64), byte(elf.ELFDATA2LSB), 1
 	binary.LittleEndian.PutUint16(head[16:], uint16(elf.ET_DYN))
 	binary.LittleEndian.PutUint16(head[18:], uint16(machine))
+	binary.LittleEndian.PutUint32(head[20:], uint32(elf.EV_CURRENT))
+	binary.LittleEndian.PutUint16(head[52:], uint16(len(head)))
 	return append(head, text...)
 }
 
@@ -130,7 +132,7 @@ func newWorld(t *testing.T) *world {
 		}
 	}
 	t.Setenv("PATH", w.bin)
-	otherLib := library("for another machine")
+	otherLib := libraryFor(otherMachine(), "for another machine")
 	packages := map[string][]byte{wheelName: wheel(t, member, w.pipLib), tarballName: tarball(t, npmMember, w.npmLib), "other.whl": wheel(t, member, otherLib)}
 	for name, data := range packages {
 		write(t, filepath.Join(w.packages, name), data)
@@ -163,11 +165,16 @@ func (w *world) source(platform, i int) map[string]any {
 // runtimes reads the lock file as it is now.
 func (w *world) runtimes(t *testing.T) *runtimeinstall.Runtimes {
 	t.Helper()
+	return w.runtimesOf(t, runtimeinstall.Platform{})
+}
+
+func (w *world) runtimesOf(t *testing.T, platform runtimeinstall.Platform) *runtimeinstall.Runtimes {
+	t.Helper()
 	text, err := json.Marshal(w.lock)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := runtimeinstall.New(runtimeinstall.Config{Dir: w.dir, Root: t.TempDir(), Lock: text})
+	r, err := runtimeinstall.New(runtimeinstall.Config{Dir: w.dir, Root: t.TempDir(), Lock: text, Platform: platform})
 	if err != nil {
 		t.Fatal(err)
 	}

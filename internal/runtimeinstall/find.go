@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"verge/internal/fault"
+	"verge/internal/native"
 	"verge/internal/version"
 )
 
@@ -35,8 +36,8 @@ type Found struct {
 
 // Find returns the library that a runtime is to be opened from: the first that fits
 // this machine in the configured directory, the default ones and the system's, and
-// in each the highest version. It reads names and the start of a file; whether
-// the library can be opened is left to the opening. It fails with fault.NotFound
+// in each the highest version. It reads names and the tables of a file that the system's
+// loader goes by; no code of the library runs. It fails with fault.NotFound
 // where there is none, and says where it looked and how to install it.
 func (r *Runtimes) Find(name string) (Found, error) {
 	p, err := r.lock.pin(name)
@@ -44,22 +45,26 @@ func (r *Runtimes) Find(name string) (Found, error) {
 		return Found{}, err
 	}
 	all, looked := r.search(p)
+	hint := "Run: verge runtime install " + p.Name
 	var unusable []string
 	for _, found := range all {
 		if found.Err == nil {
 			return found, nil
 		}
-		unusable = append(unusable, found.Path+" "+found.Err.Error())
+		unusable = append(unusable, found.Path+": "+fault.Message(found.Err))
+		if fault.KindOf(found.Err) == fault.Unsupported && fault.HintOf(found.Err) != "" {
+			hint = fault.HintOf(found.Err) // another file of the same kind would be of no use either
+		}
 	}
 	why := "it is not installed"
 	if len(unusable) > 0 {
-		why += " for this machine: " + strings.Join(unusable, "; ")
+		why += fmt.Sprintf(" for %s: ", r.host) + strings.Join(unusable, "; ")
 	}
 	e := fault.New(fault.NotFound, "runtimeinstall.find", "%s (looked in %s)", why, strings.Join(looked, ", ")).On("runtime " + p.Name)
 	if _, err := p.sources(r.host); err != nil {
 		return Found{}, e.WithHint("%s", fault.HintOf(err))
 	}
-	return Found{}, e.WithHint("Run: verge runtime install %s", p.Name)
+	return Found{}, e.WithHint("%s", hint)
 }
 
 // List returns every library of every known runtime that is on this machine, those
@@ -96,6 +101,9 @@ func (r *Runtimes) search(p pin) (all []Found, looked []string) {
 			add(Configured, installedIn(build, r.config.Dir))
 		}
 		add(Configured, librariesIn(p, r.config.Dir)) // a folder of somebody else's that holds the library itself
+	}
+	if r.host != Host() {
+		return all, looked // the rest is this machine's
 	}
 	for _, dir := range r.config.Defaults {
 		if dir == r.config.Dir {
@@ -174,18 +182,20 @@ func libraryIn(dir, file, name string) (number string, ok bool) {
 	return number, true
 }
 
-// fits says why the library cannot be one of this machine's, by the head of its
-// file (System V ABI, "ELF Header"), or nil.
+// fits says why the library cannot be one of the platform, by the head of its
+// file (System V ABI, "ELF Header"), or of this machine, by what native.Check reads;
+// or nil.
 func (r *Runtimes) fits(name string) error {
+	const op = "runtimeinstall.find"
 	file, err := os.Open(name) //nolint:gosec // a path that was found, only read
 	if err != nil {
-		return fmt.Errorf("cannot be read: %w", err)
+		return fault.New(fault.Invalid, op, "cannot be read: %w", errors.Unwrap(err))
 	}
 	defer file.Close() //nolint:errcheck // only read
 	const machineAt, headSize = 18, 20
 	head := make([]byte, headSize)
 	if _, err := io.ReadFull(file, head); err != nil || string(head[:4]) != elf.ELFMAG {
-		return errors.New("is not a shared library")
+		return fault.New(fault.Corrupt, op, "not a shared library")
 	}
 	order := binary.ByteOrder(binary.LittleEndian)
 	if elf.Data(head[elf.EI_DATA]) == elf.ELFDATA2MSB {
@@ -193,7 +203,13 @@ func (r *Runtimes) fits(name string) error {
 	}
 	machine := elf.Machine(order.Uint16(head[machineAt:]))
 	if want := machineOf(r.host.Arch); want != elf.EM_NONE && machine != want {
-		return fmt.Errorf("is for %s, this machine is %s", machineName(machine), machineName(want))
+		return fault.New(fault.Unsupported, op, "made for %s, not for %s", machineName(machine), machineName(want))
+	}
+	if r.host != Host() {
+		return nil
+	}
+	if e, ok := errors.AsType[*fault.Error](native.Check(name)); ok {
+		return e.On("") // the path stands beside it, in a field of its own
 	}
 	return nil
 }

@@ -1,11 +1,13 @@
 package runtimeinstall_test
 
 import (
+	"bytes"
 	"debug/elf"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -134,8 +136,8 @@ func TestALibraryForAnotherMachineIsListedButNotUsed(t *testing.T) {
 	write(t, wrong, libraryFor(otherMachine(), "x"))
 	write(t, text, []byte("INPUT(libonnxruntime.so.1)"))
 	_, err := r.Find("onnxruntime")
-	wantError(t, err, fault.NotFound, "runtime onnxruntime: it is not installed for this machine: "+
-		wrong+" is for "+names[otherMachine()]+", this machine is "+names[hostMachine()]+"; "+text+" is not a shared library"+
+	wantError(t, err, fault.NotFound, "runtime onnxruntime: it is not installed for "+runtimeinstall.Host().String()+": "+
+		wrong+": made for "+names[otherMachine()]+", not for "+names[hostMachine()]+"; "+text+": not a shared library"+
 		" (looked in "+configured+", "+standard+", the system's libraries)", "Run: verge runtime install onnxruntime")
 	if all := r.List(); len(all) != 2 || all[0].Err == nil || all[1].Err == nil {
 		t.Errorf("List = %+v, want both with what is wrong", all)
@@ -144,6 +146,64 @@ func TestALibraryForAnotherMachineIsListedButNotUsed(t *testing.T) {
 	write(t, right, library("x"))
 	if got := find(t, r).Path; got != right {
 		t.Errorf("Find = %s, want %s", got, right)
+	}
+}
+
+func TestALibraryThatThisSystemCannotLoadIsPassedOver(t *testing.T) {
+	libm, err := filepath.Glob("/lib*/*-linux-gnu/libm.so.6")
+	if err != nil || len(libm) == 0 {
+		t.Skip("needs libm of the GNU C library")
+	}
+	data, err := os.ReadFile(libm[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, tt := range map[string]struct {
+		data       []byte
+		text, hint string
+	}{
+		"of a later system": {
+			bytes.ReplaceAll(data, []byte("\x00GLIBC_2."), []byte("\x00GLIBC_9.")), "the library needs glibc 9.",
+			"Use a newer release of the system, or an older version of the library.",
+		},
+		"cut": {data[:len(data)/2], "not an ELF file, or not a whole one: ", "Run: verge runtime install onnxruntime"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, configured, standard, _ := machine(t)
+			path := filepath.Join(configured, "onnxruntime/1.31.0/libonnxruntime.so.1.31.0")
+			write(t, path, tt.data)
+			_, err := r.Find("onnxruntime")
+			if want := "runtime onnxruntime: it is not installed for " + runtimeinstall.Host().String() + ": " + path + ": " + tt.text; !strings.HasPrefix(fault.Message(err), want) ||
+				strings.Count(fault.Message(err), path) != 1 || fault.HintOf(err) != tt.hint {
+				t.Errorf("Find = %v, hint %q; want %s, hint %q", err, fault.HintOf(err), want, tt.hint)
+			}
+			right := filepath.Join(standard, "onnxruntime/1.30.0/libonnxruntime.so.1.30.0")
+			write(t, right, library("x"))
+			if got := find(t, r).Path; got != right {
+				t.Errorf("Find = %s, want %s", got, right)
+			}
+		})
+	}
+}
+
+func TestALibraryOfAnotherPlatformIsVerifiedInItsDirectory(t *testing.T) {
+	w := newWorld(t)
+	place := filepath.Join(w.dir, installed[2])
+	write(t, place, libraryFor(otherMachine(), "for another machine"))
+	if found, err := w.runtimes(t).Find("tinyrt"); err == nil {
+		t.Errorf("Find on this machine = %+v", found)
+	}
+	other, err := runtimeinstall.ParsePlatform(otherPlatform)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := w.runtimesOf(t, other)
+	if found, err := r.Verify(t.Context(), "tinyrt", nil); err != nil || found.Path != place {
+		t.Errorf("Verify = %+v, %v, want %s", found, err, place)
+	}
+	write(t, place, libraryFor(otherMachine(), "changed"))
+	if _, err := r.Verify(t.Context(), "tinyrt", nil); fault.KindOf(err) != fault.Corrupt {
+		t.Errorf("Verify of other bytes = %v", err)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"path"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"verge/internal/fault"
 )
@@ -118,9 +119,13 @@ func (r *Runtimes) prepare(o Options, progress Progress) (*install, error) {
 		return nil, err
 	}
 	if o.Client != "" {
-		in.sources = slices.DeleteFunc(slices.Clone(in.sources), func(s source) bool { return s.Client != o.Client })
+		var clients []string
+		in.sources = slices.DeleteFunc(slices.Clone(in.sources), func(s source) bool {
+			clients = append(clients, s.Client)
+			return s.Client != o.Client
+		})
 		if len(in.sources) == 0 {
-			return nil, fault.New(fault.Invalid, op, "package client %.20q: want %s or %s", o.Client, pipClient, npmClient).On(p.subject())
+			return nil, fault.New(fault.Invalid, op, "no package of it comes by %.20q, only by %s", o.Client, strings.Join(clients, " or ")).On(p.subject())
 		}
 	}
 	if in.dir == "" {

@@ -109,7 +109,7 @@ func TestAClientThatIsAskedForIsTheOneThatRuns(t *testing.T) {
 
 	o.Client = "conda"
 	_, err = w.runtimes(t).Install(t.Context(), o, nil)
-	wantError(t, err, fault.Invalid, `runtime tinyrt 1.2.3: package client "conda": want pip or npm`, "")
+	wantError(t, err, fault.Invalid, `runtime tinyrt 1.2.3: no package of it comes by "conda", only by pip or npm`, "")
 }
 
 func TestALibraryThatIsThereIsLeftAlone(t *testing.T) {

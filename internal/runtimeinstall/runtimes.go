@@ -14,6 +14,9 @@ type Config struct {
 	Defaults []string
 	// Root is the directory whose system libraries are searched last, "/" where it is "".
 	Root string
+	// Platform is that of the libraries that are looked for; this machine's where it is
+	// zero. Those of another one are looked for in Dir alone.
+	Platform Platform
 	// Lock is the text of a lock file in place of the program's own.
 	Lock []byte
 }
@@ -34,11 +37,14 @@ func New(config Config) (*Runtimes, error) {
 	if config.Lock == nil {
 		config.Lock = lockText
 	}
+	if config.Platform == (Platform{}) {
+		config.Platform = Host()
+	}
 	l, err := parseLock(config.Lock)
 	if err != nil {
 		return nil, err
 	}
-	return &Runtimes{config: config, lock: l, host: Host(), create: createLibrary}, nil
+	return &Runtimes{config: config, lock: l, host: config.Platform, create: createLibrary}, nil
 }
 
 // DefaultDirs returns the runtime directories of a user (0 is root), their own
