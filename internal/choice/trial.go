@@ -154,7 +154,7 @@ func (c *choosing) compare(ctx context.Context, w Way, session inference.Session
 		}
 		c.signature, c.answers = &g, golden(c.probes)
 	}
-	if reason := differs(*c.signature, g); reason != "" {
+	if reason := Differs(*c.signature, g); reason != "" {
 		return reason, true, nil
 	}
 	got, err := answers(ctx, session, c.probes)
@@ -172,21 +172,26 @@ func (c *choosing) compare(ctx context.Context, w Way, session inference.Session
 	return "", false, nil
 }
 
-// differs says how a signature is not the reference's, or "". What a client sends and
+// Differs says how a signature is not the reference's, or "". What a client sends and
 // receives has to stay as it is; what integers stand for is the file's own affair.
-func differs(want, got inference.Signature) string {
-	for side, specs := range map[string][2][]inference.Spec{"input": {want.Inputs, got.Inputs}, "output": {want.Outputs, got.Outputs}} {
-		if len(specs[0]) != len(specs[1]) {
-			return fmt.Sprintf("it has %d %ss, the model has %d", len(specs[1]), side, len(specs[0]))
+func Differs(want, got inference.Signature) string {
+	if reason := differ("input", want.Inputs, got.Inputs); reason != "" {
+		return reason
+	}
+	return differ("output", want.Outputs, got.Outputs)
+}
+
+func differ(side string, want, got []inference.Spec) string {
+	if len(want) != len(got) {
+		return fmt.Sprintf("it has %d %ss, the model has %d", len(got), side, len(want))
+	}
+	for _, a := range want {
+		i := inference.Index(got, a.Name)
+		if i < 0 {
+			return fmt.Sprintf("it has no %s %q", side, a.Name)
 		}
-		for _, a := range specs[0] {
-			i := inference.Index(specs[1], a.Name)
-			if i < 0 {
-				return fmt.Sprintf("it has no %s %q", side, a.Name)
-			}
-			if b := specs[1][i]; a.DType != b.DType || len(a.Shape) != len(b.Shape) {
-				return fmt.Sprintf("its %s is %s, the model's is %s", side, b, a)
-			}
+		if b := got[i]; a.DType != b.DType || len(a.Shape) != len(b.Shape) {
+			return fmt.Sprintf("its %s is %s, the model's is %s", side, b, a)
 		}
 	}
 	return ""

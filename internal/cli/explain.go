@@ -5,6 +5,7 @@ import (
 
 	"verge/internal/deploy"
 	"verge/internal/device"
+	"verge/internal/fault"
 )
 
 type explainCommand struct {
@@ -18,8 +19,8 @@ type explainCommand struct {
 type explained struct {
 	Model string `json:"model"`
 	*deploy.Explanation
-	Warnings []string `json:"warnings"`
-	Problems []string `json:"problems"`
+	Warnings []string       `json:"warnings"`
+	Problems fault.Problems `json:"problems"`
 }
 
 // Run says what would be taken to run a model here, or on a machine whose files are
@@ -42,12 +43,10 @@ func (e *explainCommand) Run(c *call) error {
 	machine, version := machineWith(m, libraries), versions(libraries)
 	findings := deploy.Check(order.file, order.modelFile(), order.variants(), machine, version)
 	x := explained{
-		Model: order.name, Explanation: findings.Explain(order.file, machine, version), Warnings: []string{}, Problems: []string{},
+		Model: order.name, Explanation: findings.Explain(order.file, machine, version), Warnings: []string{}, Problems: fault.Problems{},
 	}
 	x.Warnings = append(x.Warnings, findings.Warnings...)
-	for _, p := range findings.Problems {
-		x.Problems = append(x.Problems, p.Path+": "+p.Message)
-	}
+	x.Problems = append(x.Problems, findings.Problems...)
 	if e.JSON {
 		return c.printJSON(x)
 	}
@@ -91,7 +90,10 @@ func (c *call) showExplanation(x explained) error {
 		t.row("warning", "%s", w)
 	}
 	for _, p := range x.Problems {
-		t.row("problem", "%s", p)
+		t.row("problem", "%s: %s", p.Path, p.Message)
+		if p.Hint != "" {
+			t.row("", "Hint: %s", p.Hint)
+		}
 	}
 	return t.flush()
 }

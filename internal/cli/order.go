@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"verge/client"
@@ -154,6 +155,20 @@ func (o *order) variants() []modelfile.File {
 		all[i] = o.look(role, role+"."+roleWeights)
 	}
 	return all
+}
+
+// read reads one of the files, or nothing where the deployment file names none.
+func (o *order) read(role string) ([]byte, error) {
+	i := slices.IndexFunc(o.files, func(f orderFile) bool { return f.role == role })
+	if i < 0 {
+		return nil, nil
+	}
+	f := o.files[i]
+	data, err := io.ReadAll(io.NewSectionReader(f.handle, 0, f.size))
+	if err != nil {
+		return nil, pathError("cli.read", f.handle.Name(), err)
+	}
+	return data, nil
 }
 
 // wantsDigest says whether the deployment file names the digest of a file.

@@ -74,7 +74,7 @@ func (f *Findings) warn(format string, args ...any) {
 func Check(file *deployfile.File, model modelfile.File, variants []modelfile.File, machine Machine, libraries Libraries) *Findings {
 	f := &Findings{Runtime: file.Deployment.Runtime}
 	f.checkModel(file, model)
-	f.checkVariants(variants)
+	f.checkVariants(file, variants)
 	f.checkPackages(file, libraries)
 	f.checkShapes(file)
 	f.checkDevice(file, machine)
@@ -91,7 +91,7 @@ func Check(file *deployfile.File, model modelfile.File, variants []modelfile.Fil
 func CheckFiles(file *deployfile.File, model modelfile.File, variants []modelfile.File) error {
 	f := &Findings{Runtime: file.Deployment.Runtime}
 	f.checkModel(file, model)
-	f.checkVariants(variants)
+	f.checkVariants(file, variants)
 	if f.Model != nil && !slices.Contains(f.Variants, nil) && f.ofFormat(file) {
 		return nil
 	}
@@ -101,21 +101,6 @@ func CheckFiles(file *deployfile.File, model modelfile.File, variants []modelfil
 // ofFormat says whether the model is of the format that the file says, if any.
 func (f *Findings) ofFormat(file *deployfile.File) bool {
 	return file.Model.Format == "" || strings.EqualFold(file.Model.Format, string(f.Model.Format))
-}
-
-// CheckDigests holds the digests of the model's files, by their parts, against those
-// that the file asks for, where it does.
-func (f *Findings) CheckDigests(file *deployfile.File, artifacts map[string]string) {
-	check := func(key, want, digest string) {
-		if want != "" && "sha256:"+want != digest {
-			f.problem(fault.Corrupt, key, fmt.Sprintf("Correct %s, or deploy the file that it names.", key), "the model's bytes have %s", digest)
-		}
-	}
-	check("model.sha256", file.Model.SHA256, artifacts[roleModel])
-	for i, v := range file.Model.Variants {
-		role, _ := rolesOf(i + 1)
-		check(fmt.Sprintf("model.variants[%d].sha256", i), v.SHA256, artifacts[role])
-	}
 }
 
 // checkModel reads the model file as far as Go can.
@@ -230,8 +215,37 @@ func (f *Findings) checkPackages(file *deployfile.File, libraries Libraries) {
 	if f.Model == nil || len(f.Problems) > 0 {
 		return
 	}
-	if _, err := libraries(f.Runtime); err != nil {
-		f.fault("deployment.runtime", err)
+	f.checkLibrary(file, libraries)
+	if engine := f.Model.TensorRT; engine != nil && engine.TensorRT != "" {
+		installed, err := libraries(f.Runtime)
+		if err == nil && installed != "" && !strings.HasPrefix(engine.TensorRT+".", installed+".") {
+			f.warn("model.path: the engine was built by TensorRT %s, and %s is installed: it loads only if it was built to be version-compatible", engine.TensorRT, installed)
+		}
+	}
+}
+
+// checkLibrary looks for the library of the model's runtime. Where another one that is
+// here runs the format, it is taken where runtimes are to be measured, and named else.
+func (f *Findings) checkLibrary(file *deployfile.File, libraries Libraries) {
+	const key = "deployment.runtime"
+	_, err := libraries(f.Runtime)
+	if err == nil {
+		return
+	}
+	d, other := file.Deployment, ""
+	for _, name := range RuntimesOf(f.Model.Format) {
+		if _, lacks := libraries(name); lacks == nil && other == "" {
+			other = name
+		}
+	}
+	switch {
+	case other == "":
+		f.fault(key, err)
+	case d.OptimizationLevel >= levelMeasured && d.Runtime == "" && len(d.Providers) == 0:
+		f.warn("%s: %s is not installed; %s is what others are compared with", key, f.Runtime, other)
+		f.Runtime = other
+	default:
+		f.problem(fault.KindOf(err), key, fmt.Sprintf("%s; or set %s to %s, which is installed.", strings.TrimSuffix(fault.HintOf(err), "."), key, other), "%s", fault.Message(err))
 	}
 }
 
@@ -252,14 +266,34 @@ func (f *Findings) checkDevice(file *deployfile.File, machine Machine) {
 		f.warn("deployment.device_type: %s; the CPU is used instead", state)
 		return
 	}
-	f.problem(fault.Unsupported, "deployment.device_type",
-		`Set deployment.device_type to "cpu", or deployment.fallback to "cpu".`, "%s", state)
+	hint := `Set deployment.device_type to "cpu", or deployment.fallback to "cpu".`
+	if f.bound() != "" {
+		hint = "Deploy it where such a device is, or deploy the model that it was made from."
+	}
+	f.problem(fault.Unsupported, "deployment.device_type", hint, "%s", state)
+}
+
+// bound is the one kind of device that the model can run on at all, or "": an engine, and
+// what was compiled for the Edge TPU, run nowhere else.
+func (f *Findings) bound() string {
+	switch {
+	case f.Model == nil:
+		return ""
+	case f.Model.Format == modelfile.TensorRT:
+		return device.GPU
+	case f.Model.TFLite != nil && f.Model.TFLite.EdgeTPU:
+		return device.TPU
+	}
+	return ""
 }
 
 // fallsBack says whether the CPU may do for a device that cannot be used: one that is
 // there but has no provider unless that is forbidden, one that is not there only
-// where that is asked for.
+// where that is asked for. It does for no model that is bound to a device.
 func (f *Findings) fallsBack(file *deployfile.File, found []device.Accelerator) bool {
+	if f.bound() != "" {
+		return false
+	}
 	return file.Deployment.Fallback == "cpu" || len(found) > 0 && file.Deployment.Fallback != "none"
 }
 

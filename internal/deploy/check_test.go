@@ -18,6 +18,12 @@ import (
 func TestCheckFindsEverythingThatNeedsNoLoad(t *testing.T) {
 	const mib = 1 << 20
 	installed := func(string) (string, error) { return "1.20.0", nil }
+	onlyOpenVINO := func(name string) (string, error) {
+		if name == "openvino" {
+			return "2026.4.1", nil
+		}
+		return "", fault.New(fault.NotFound, "runtimes.find", "%s is not installed", name).WithHint("verge runtime install %s", name)
+	}
 	absent := func(name string) (string, error) {
 		return "", fault.New(fault.NotFound, "runtimes.find", "%s is not installed", name).WithHint("verge runtime install %s", name)
 	}
@@ -47,6 +53,17 @@ func TestCheckFindsEverythingThatNeedsNoLoad(t *testing.T) {
 		"the format contradicts the bytes": {
 			spec: `{"model":{"path":"m.tflite","format":"tflite"}}`, machine: big, threads: 4, kind: fault.Invalid,
 			problems: fault.Problems{{Path: "model.format", Message: "the file says tflite, but the bytes are onnx", Hint: "Correct model.format, or leave it out."}},
+		},
+		"only another runtime is here": {
+			spec: `{"model":{"path":"m.onnx"}}`, machine: big, threads: 4, kind: fault.NotFound, libraries: onlyOpenVINO,
+			problems: fault.Problems{{
+				Path: "deployment.runtime", Message: "onnxruntime is not installed",
+				Hint: "verge runtime install onnxruntime; or set deployment.runtime to openvino, which is installed.",
+			}},
+		},
+		"only another runtime is here, and it is measured": {
+			spec: `{"model":{"path":"m.onnx"},"deployment":{"optimization_level":2}}`, machine: big, threads: 4, libraries: onlyOpenVINO,
+			warnings: []string{"deployment.runtime: onnxruntime is not installed; openvino is what others are compared with"},
 		},
 		"a ladder of which nothing fits": {
 			spec: `{"model":{"path":"m.onnx"},"deployment":{"ladder":["gpu","cpu int8"]}}`, machine: big, threads: 4, kind: fault.Unsupported,
@@ -102,6 +119,22 @@ func TestCheckFindsEverythingThatNeedsNoLoad(t *testing.T) {
 			problems: fault.Problems{{
 				Path: "required_packages[0]", Message: "onnxruntime>=1.25 wants >=1.25, onnxruntime 1.20.0 is installed",
 				Hint: "Install a version that fits, or change required_packages.",
+			}},
+		},
+		"what runs on an Edge TPU alone, without one": {
+			spec: `{"model":{"path":"m.tflite"},"deployment":{"device_type":"tpu","fallback":"cpu"}}`, model: forEdgeTPU(), machine: big, threads: 4, kind: fault.Unsupported,
+			problems: fault.Problems{{
+				Path: "deployment.device_type", Message: "no tpu on this machine (looked for /dev/tpu*)",
+				Hint: "Deploy it where such a device is, or deploy the model that it was made from.",
+			}},
+		},
+		"an engine of another version, without a GPU": {
+			spec: `{"model":{"path":"m.plan"},"deployment":{"device_type":"gpu","fallback":"cpu"}}`, machine: big, threads: 4, kind: fault.Unsupported,
+			model:    append([]byte("ftrt\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x08\x06\x01\x00"), make([]byte, 100)...),
+			warnings: []string{"model.path: the engine was built by TensorRT 8.6.1.0, and 1.20.0 is installed: it loads only if it was built to be version-compatible"},
+			problems: fault.Problems{{
+				Path: "deployment.device_type", Message: "no gpu on this machine (looked for /dev/gpu*)",
+				Hint: "Deploy it where such a device is, or deploy the model that it was made from.",
 			}},
 		},
 		"a device that is not there": {

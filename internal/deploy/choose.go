@@ -415,14 +415,3 @@ type remembered struct {
 	Taken choice.Way `json:"taken"`
 	Time  time.Time  `json:"time"`
 }
-
-// checkVariants reads the variants' files as far as Go can.
-func (f *Findings) checkVariants(variants []modelfile.File) {
-	for i, v := range variants {
-		info, err := modelfile.Inspect(v, modelfile.DefaultLimits())
-		if err != nil {
-			f.fault(fmt.Sprintf("model.variants[%d].path", i), err)
-		}
-		f.Variants = append(f.Variants, info) // nil with the error
-	}
-}

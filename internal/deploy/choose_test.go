@@ -52,7 +52,7 @@ func TestGoldenAnswersDoInPlaceOfTheReference(t *testing.T) {
 	n := newNode(t, t.TempDir())
 	n.set(loads(died(), died()))
 	req := n.request(strings.TrimSuffix(measured, "}")+`,"tests":{"functional_test":{"golden":"g.npz"}}}`, "digits.onnx")
-	req.Artifacts["golden"] = n.upload(npz(t, map[string][]float32{"x": {1, 2, 3, 4}, "y": {1, 2, 3, 4}}))
+	n.golden(req, map[string][]float32{"x": {1, 2, 3, 4}, "y": {1, 2, 3, 4}})
 	d := n.wait(n.submit(req).ID)
 	const warning = "the reference, m.onnx (fp32) in onnxruntime on cpu, 1 run of 1 thread, gave no answers, so that others were compared with the golden ones: it died"
 	if d.Phase != client.PhaseCommitted || !slices.Contains(d.Warnings, warning) {
@@ -63,7 +63,7 @@ func TestGoldenAnswersDoInPlaceOfTheReference(t *testing.T) {
 		t.Errorf("verdicts %q and %q, want %s and %s", got[0].Detail, got[1].Detail, taken, failed)
 	}
 
-	req.Artifacts["golden"] = n.upload(npz(t, map[string][]float32{"x": {1, 2, 3, 4}, "y": {9, 9, 9, 9}}))
+	n.golden(req, map[string][]float32{"x": {1, 2, 3, 4}, "y": {9, 9, 9, 9}})
 	n.set(loads(died()))
 	d = n.wait(n.submit(req).ID)
 	if d.Phase != client.PhaseFailed || !strings.Contains(d.Error.Message, `in openvino on cpu, 1 run of 1 thread: input 1: output "y" `) {
@@ -87,16 +87,21 @@ func (m accelerated) Devices(kind string) (found []device.Accelerator, lookedFor
 	}}, nil
 }
 
-func TestTheReferenceIsTheModelOnTheCPUWhereItRunsThere(t *testing.T) {
-	engine := append([]byte("ftrt"), make([]byte, 1000)...)
+// forEdgeTPU is a model that its compiler has made.
+func forEdgeTPU() []byte {
 	byte1 := func(name string) tflitemodel.Tensor {
 		return tflitemodel.Tensor{Name: name, DType: tensor.Uint8, Shape: []int{1}}
 	}
-	edgeTPU := tflitemodel.Model{Graphs: []tflitemodel.Graph{{
+	return tflitemodel.Model{Graphs: []tflitemodel.Graph{{
 		Tensors:   []tflitemodel.Tensor{byte1("x"), byte1("y")},
 		Operators: []tflitemodel.Operator{{Op: tflitemodel.Custom, Custom: "edgetpu-custom-op", Inputs: []int{0}, Outputs: []int{1}}},
 		Inputs:    []int{0}, Outputs: []int{1},
 	}}}.Encode()
+}
+
+func TestTheReferenceIsTheModelOnTheCPUWhereItRunsThere(t *testing.T) {
+	engine := append([]byte("ftrt"), make([]byte, 1000)...)
+	edgeTPU := forEdgeTPU()
 	digits := model(t, "digits.onnx")
 	for name, tt := range map[string]struct {
 		keys    string

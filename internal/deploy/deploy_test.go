@@ -103,6 +103,7 @@ func TestKeysOfLaterVersionsGetAVerdictOfTheirOwn(t *testing.T) {
 }
 
 func TestARefusedCandidateLeavesTheVersionThatServes(t *testing.T) {
+	const noZ = "golden: \"z\" is neither an input nor an output, the model has [x FP32[-1,4]] and [y FP32[-1,4]]\ninput \"x\" is missing"
 	golden := `{"model":{"path":"m.onnx"},"deployment":{"batch_size":2},"tests":{"functional_test":{"golden":"g.npz","tolerance":0.001}}}`
 	good := map[string][]float32{"x": make([]float32, 12), "y": {9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9}}
 	loadFails := func(number int) error {
@@ -164,11 +165,12 @@ func TestARefusedCandidateLeavesTheVersionThatServes(t *testing.T) {
 			golden,
 			behaviour{},
 			map[string][]float32{"z": make([]float32, 4), "y": make([]float32, 4)},
-			client.PhaseLoading,
+			client.PhaseChecking,
 			client.Failure{
-				Kind:    "invalid",
-				Message: "loading: tests.functional_test.golden: golden: \"z\" is neither an input nor an output, the model has [x FP32[-1,4]] and [y FP32[-1,4]]\ninput \"x\" is missing",
-				Hint:    "Name the arrays of the npz file as the model's inputs and outputs; verge inspect shows them.",
+				Kind:     "invalid",
+				Message:  "checking: tests.functional_test.golden: " + noZ,
+				Hint:     "Name the arrays of the npz file as the model's inputs and outputs; verge inspect shows them.",
+				Problems: []client.Problem{{Path: "tests.functional_test.golden", Message: noZ, Hint: "Name the arrays of the npz file as the model's inputs and outputs; verge inspect shows them."}},
 			},
 			nil,
 		},
@@ -204,7 +206,7 @@ func TestARefusedCandidateLeavesTheVersionThatServes(t *testing.T) {
 			n.set(test.behaviour)
 			req := n.request(test.spec, "digits-bad.onnx")
 			if test.golden != nil {
-				req.Artifacts["golden"] = n.upload(npz(t, test.golden))
+				n.golden(req, test.golden)
 			}
 			d := n.wait(n.submit(req).ID)
 			if d.Phase != client.PhaseFailed || d.Phases[len(d.Phases)-2].Phase != test.phase {
@@ -249,7 +251,7 @@ func TestGoldenCasesPassWithinTheirTolerance(t *testing.T) {
 		n.set(behaviour{add: 9.0001})
 		spec := `{"model":{"path":"m.onnx"},"deployment":{"batch_size":%d},"tests":{"performance_test":false,"functional_test":{"golden":"g.npz","tolerance":0.001}}}`
 		req := n.request(fmt.Sprintf(spec, batch), "digits.onnx")
-		req.Artifacts["golden"] = n.upload(npz(t, map[string][]float32{"x": make([]float32, 12), "y": {9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9}}))
+		n.golden(req, map[string][]float32{"x": make([]float32, 12), "y": {9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9}})
 		d := n.wait(n.submit(req).ID)
 		if d.Phase != client.PhaseCommitted {
 			t.Fatalf("batch %d: deployment ended %s: %+v", batch, d.Phase, d.Error)

@@ -83,13 +83,18 @@ func precision(m *modelfile.Info) Choice {
 // explainRuntime says which library runs the model.
 func (f *Findings) explainRuntime(file *deployfile.File, libraries Libraries) Choice {
 	why := "runs " + string(f.Model.Format) + " by default"
+	if f.Runtime != defaultRuntime(file, f.Model.Format) {
+		why = "runs " + string(f.Model.Format) + " too, and the default one is not installed"
+	}
+	taken := f.Runtime + " " + why
 	if file.Deployment.Runtime != "" {
 		why = "deployment.runtime says so"
+		taken = "deployment.runtime is " + f.Runtime
 	}
 	version, err := libraries(f.Runtime)
 	switch {
 	case err != nil:
-		return Choice{"", fmt.Sprintf("%s %s, but %s", f.Runtime, why, fault.Message(err))}
+		return Choice{"", fmt.Sprintf("%s, but %s", taken, fault.Message(err))}
 	case version != "":
 		return Choice{f.Runtime + " " + version, why}
 	}
@@ -120,7 +125,10 @@ func (f *Findings) explainDevice(file *deployfile.File, machine Machine) (where,
 	if !f.fallsBack(file, found) {
 		return Choice{"", why}, Choice{"", "there is no device"}
 	}
-	return Choice{"cpu", why + "; deployment.fallback allows the CPU"}, cpu
+	if file.Deployment.Fallback == "cpu" {
+		return Choice{"cpu", why + "; deployment.fallback is cpu"}, cpu
+	}
+	return Choice{"cpu", why + "; the CPU takes the place of a device that is there and cannot be used, unless deployment.fallback is none"}, cpu
 }
 
 // explainThreads says how many requests are computed at a time.

@@ -29,6 +29,7 @@ import (
 	"verge/internal/fault"
 	"verge/internal/gate"
 	"verge/internal/inference"
+	"verge/internal/inference/inferencetest/onnxmodel"
 	"verge/internal/monitor"
 	"verge/internal/serve"
 	"verge/internal/tensor"
@@ -396,6 +397,13 @@ func (n *node) request(spec, file string) client.DeploymentRequest {
 		Spec: json.RawMessage(spec), SpecName: "deployment.json",
 		Artifacts: map[string]string{"model": n.upload(model(n.tb, file))},
 	}
+}
+
+// golden adds golden cases to a request, whose model declares what the fake one has.
+func (n *node) golden(req client.DeploymentRequest, arrays map[string][]float32) {
+	n.tb.Helper()
+	req.Artifacts["model"] = n.upload(onnxmodel.Identity(tensor.FP32, "n", 4))
+	req.Artifacts["golden"] = n.upload(npz(n.tb, arrays))
 }
 
 // submit begins a deployment.

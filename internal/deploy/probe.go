@@ -31,21 +31,12 @@ func (m *Manager) golden(file *deployfile.File, digest string, g inference.Signa
 	if err != nil {
 		return nil, err
 	}
-	defer memory.Close() //nolint:errcheck // only read
-	arrays, err := dataset.ReadNPZ(memory.Bytes())
-	if err == nil {
-		for i := range arrays {
-			arrays[i].Data = bytes.Clone(arrays[i].Data)
-		}
-		var cases []gate.Case
-		if cases, err = gate.Cases(g, arrays, file.Deployment.BatchSize); err == nil {
-			return cases, nil
-		}
+	defer memory.Close()                                                                 //nolint:errcheck // only read
+	cases, err := goldenCases(g, bytes.Clone(memory.Bytes()), file.Deployment.BatchSize) // arrays may be views of the data
+	if err != nil {
+		return nil, &fault.Error{Kind: fault.KindOf(err), Op: "deploy.golden", Subject: goldenKey, Hint: fault.HintOf(err), Err: err}
 	}
-	return nil, &fault.Error{
-		Kind: fault.KindOf(err), Op: "deploy.golden", Subject: "tests.functional_test.golden", Err: err,
-		Hint: "Name the arrays of the npz file as the model's inputs and outputs; verge inspect shows them.",
-	}
+	return cases, nil
 }
 
 // probe returns one request of the promised batch size, and where it comes from:

@@ -191,12 +191,32 @@ func (r *run) check(context.Context) error {
 	}
 	findings := Check(r.file, bytes.file(), looks, r.m.host.Machine, r.m.host.Libraries)
 	findings.CheckDigests(r.file, r.req.Artifacts)
+	if err := r.checkData(findings); err != nil {
+		return err
+	}
 	r.findings = findings
 	for _, w := range findings.Warnings {
 		r.warn(w)
 	}
 	r.threads = findings.Threads
 	return findings.Err()
+}
+
+// checkData looks at the files beside the model.
+func (r *run) checkData(findings *Findings) error {
+	var data [2][]byte
+	for i, role := range []string{roleLabels, roleGolden} {
+		if digest := r.req.Artifacts[role]; digest != "" {
+			memory, err := r.m.host.Artifacts.Load(digest)
+			if err != nil {
+				return err
+			}
+			defer memory.Close() //nolint:errcheck // only looked at
+			data[i] = memory.Bytes()
+		}
+	}
+	findings.CheckData(r.file, data[0], data[1])
+	return nil
 }
 
 // variants brings the other files of the model into memory. Those that were are

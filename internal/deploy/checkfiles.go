@@ -1,0 +1,98 @@
+package deploy
+
+import (
+	"fmt"
+
+	"verge/internal/choice"
+	"verge/internal/dataset"
+	"verge/internal/deployfile"
+	"verge/internal/fault"
+	"verge/internal/gate"
+	"verge/internal/inference"
+	"verge/internal/modelfile"
+	"verge/internal/tensor"
+)
+
+// CheckDigests holds the digests of the model's files, by their parts, against those
+// that the file asks for, where it does.
+func (f *Findings) CheckDigests(file *deployfile.File, artifacts map[string]string) {
+	check := func(key, want, digest string) {
+		if want != "" && "sha256:"+want != digest {
+			f.problem(fault.Corrupt, key, fmt.Sprintf("Correct %s, or deploy the file that it names.", key), "the model's bytes have %s", digest)
+		}
+	}
+	check("model.sha256", file.Model.SHA256, artifacts[roleModel])
+	for i, v := range file.Model.Variants {
+		role, _ := rolesOf(i + 1)
+		check(fmt.Sprintf("model.variants[%d].sha256", i), v.SHA256, artifacts[role])
+	}
+}
+
+// checkVariants reads the variants' files as far as Go can. One of another signature is
+// told: nothing would take it. With OpenVINO names are not those of every file.
+func (f *Findings) checkVariants(file *deployfile.File, variants []modelfile.File) {
+	for i, v := range variants {
+		key := fmt.Sprintf("model.variants[%d].path", i)
+		info, err := modelfile.Inspect(v, modelfile.DefaultLimits())
+		if err != nil {
+			f.fault(key, err)
+		}
+		f.Variants = append(f.Variants, info) // nil with the error
+		if info == nil || !f.known() || len(info.Signature.Inputs) == 0 || file.Deployment.Runtime == "openvino" {
+			continue
+		}
+		if reason := choice.Differs(f.Model.Signature, info.Signature); reason != "" {
+			f.warn("%s: %s will not be taken: %s", key, file.Model.Variants[i].Path, reason)
+		}
+	}
+}
+
+// known says whether the model's file declares what the model takes and gives.
+func (f *Findings) known() bool {
+	return f.Model != nil && len(f.Model.Signature.Inputs) > 0
+}
+
+// CheckData reads the labels and the golden cases of a deployment, nil for none, and
+// holds the cases against what the model's file declares, where it does.
+func (f *Findings) CheckData(file *deployfile.File, labels, golden []byte) {
+	if labels != nil {
+		if _, err := dataset.ReadLabels(labels); err != nil {
+			f.fault("model.labels", err)
+		}
+	}
+	if golden == nil || !hasGolden(file) {
+		return
+	}
+	g, declared := f.declared(file)
+	for _, output := range g.Outputs {
+		declared = declared && output.DType != tensor.Invalid
+	}
+	var err error
+	if declared {
+		_, err = goldenCases(g, golden, file.Deployment.BatchSize)
+	} else {
+		_, err = dataset.ReadNPZ(golden)
+	}
+	if err != nil {
+		f.fault(goldenKey, err)
+	}
+}
+
+// goldenKey is where a deployment file names golden cases.
+const goldenKey = "tests.functional_test.golden"
+
+// goldenCases reads golden cases for a model of signature g.
+func goldenCases(g inference.Signature, data []byte, batch int) ([]gate.Case, error) {
+	arrays, err := dataset.ReadNPZ(data)
+	if err != nil {
+		return nil, err
+	}
+	cases, err := gate.Cases(g, arrays, batch)
+	if err != nil {
+		return nil, &fault.Error{
+			Kind: fault.KindOf(err), Op: "deploy.golden", Err: err,
+			Hint: "Name the arrays of the npz file as the model's inputs and outputs; verge inspect shows them.",
+		}
+	}
+	return cases, nil
+}

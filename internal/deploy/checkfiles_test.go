@@ -1,0 +1,78 @@
+package deploy_test
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"verge/internal/deploy"
+	"verge/internal/deployfile"
+	"verge/internal/fault"
+	"verge/internal/inference/inferencetest/onnxmodel"
+	"verge/internal/modelfile"
+	"verge/internal/tensor"
+)
+
+func TestCheckReadsTheFilesBesideTheModel(t *testing.T) {
+	const names = "Name the arrays of the npz file as the model's inputs and outputs; verge inspect shows them."
+	right := npz(t, map[string][]float32{"x": {1, 2, 3, 4}, "y": {1, 2, 3, 4}})
+	for name, tt := range map[string]struct {
+		spec           string // after model.path
+		labels, golden []byte
+		problems       fault.Problems
+	}{
+		"all is right": {"", []byte("cat\ndog\n"), right, nil},
+		"labels that are no text": {"", []byte("cat\n\x00"), right, fault.Problems{
+			{Path: "model.labels", Message: `line 2 of the labels file, "\x00", is not UTF-8 text`, Hint: "Save the labels as UTF-8, one class a line."},
+		}},
+		"no archive": {"", nil, []byte("nothing"), fault.Problems{{
+			Path: "tests.functional_test.golden", Message: "the data is not a NumPy archive: zip: not a valid zip file",
+			Hint: "Give a file that numpy.savez or numpy.savez_compressed wrote.",
+		}}},
+		"arrays of another model": {"", nil, npz(t, map[string][]float32{"x": {1, 2, 3, 4}, "z": {1, 2, 3, 4}}), fault.Problems{{
+			Path: "tests.functional_test.golden", Hint: names,
+			Message: "golden: \"z\" is neither an input nor an output, the model has [x FP32[-1,4]] and [y FP32[-1,4]]\nit has no output",
+		}}},
+		"where a choice may take other names, only the archive counts": {
+			`,"deployment":{"optimization_level":2}`, nil, npz(t, map[string][]float32{"z": {1, 2, 3, 4}}), nil,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			file, err := deployfile.Parse([]byte(`{"model":{"path":"m.onnx","labels":"l"},"tests":{"functional_test":{"golden":"g.npz"}}`+tt.spec+`}`), "d.json")
+			if err != nil {
+				t.Fatal(err)
+			}
+			f := deploy.Check(file, look(onnxmodel.Identity(tensor.FP32, "n", 4)), nil, machine{cpus: 4, memory: 1 << 32}, everyLibrary)
+			f.CheckData(file, tt.labels, tt.golden)
+			if diff := cmp.Diff(tt.problems, f.Problems); diff != "" {
+				t.Errorf("problems (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestAVariantOfAnotherSignatureIsTold(t *testing.T) {
+	file, err := deployfile.Parse([]byte(`{"model":{"path":"m.onnx","variants":[{"path":"same.onnx"},{"path":"other.onnx"},{"path":"two.onnx"}]}}`), "d.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	variants := []modelfile.File{
+		look(onnxmodel.Identity(tensor.FP32, "rows", 4)), look(onnxmodel.Identity(tensor.Int8, "n", 4)), look(onnxmodel.Join()),
+	}
+	f := deploy.Check(file, look(onnxmodel.Identity(tensor.FP32, "n", 4)), variants, machine{cpus: 4, memory: 1 << 32}, everyLibrary)
+	want := []string{
+		"model.variants[1].path: other.onnx will not be taken: its input is x INT8[-1,4], the model's is x FP32[-1,4]",
+		"model.variants[2].path: two.onnx will not be taken: it has 2 inputs, the model has 1",
+	}
+	if diff := cmp.Diff(want, f.Warnings); diff != "" {
+		t.Errorf("warnings (-want +got):\n%s", diff)
+	}
+}
+
+// look is a model's file of these bytes.
+func look(data []byte) modelfile.File {
+	return modelfile.File{Bytes: bytes.NewReader(data), Size: int64(len(data))}
+}
+
+func everyLibrary(string) (string, error) { return "1.30.0", nil }
