@@ -87,8 +87,12 @@ func (o *output) line(line []byte) {
 	}
 }
 
-// parseRecord reads a line that slog.JSONHandler wrote. Attributes that are no
-// strings, numbers or booleans are left out.
+// textKey is the attribute of a record that is a library's own message.
+const textKey = "text"
+
+// parseRecord reads a line that slog.JSONHandler wrote. The message is what a library
+// said, where the record has that. Attributes that are no strings, numbers or booleans
+// are left out.
 func parseRecord(line []byte) (level slog.Level, message string, attrs []any, ok bool) {
 	if !strings.HasPrefix(string(line), `{"time":`) {
 		return 0, "", nil, false
@@ -105,7 +109,11 @@ func parseRecord(line []byte) (level slog.Level, message string, attrs []any, ok
 	for _, key := range slices.Sorted(maps.Keys(record)) {
 		switch value := record[key].(type) {
 		case string:
-			if key != slog.LevelKey && key != slog.MessageKey && key != slog.TimeKey {
+			switch key {
+			case slog.LevelKey, slog.MessageKey, slog.TimeKey:
+			case textKey:
+				message = value
+			default:
 				attrs = append(attrs, fault.Clean(clip(key, 64)), fault.Clean(value))
 			}
 		case float64, bool:

@@ -82,6 +82,19 @@ func TestAFloodOfRecordsIsCutAndCounted(t *testing.T) {
 	})
 }
 
+func TestWhatALibrarySaidIsTheMessageOfItsRecord(t *testing.T) {
+	var text, lines strings.Builder
+	slog.New(slog.NewJSONHandler(&lines, nil)).Warn("library message", "runtime", "litert", "text", "a node is slow")
+	o := worker.NewOutput(textLog(&text), 1)
+	o.Read(strings.NewReader(lines.String()))
+	if got, want := text.String(), `level=WARN msg="message of the inference library" text="a node is slow" runtime=litert`+"\n"; got != want {
+		t.Errorf("the log is %swant %s", got, want)
+	}
+	if got := o.String(); got != "WARN a node is slow\n" {
+		t.Errorf("kept %q", got)
+	}
+}
+
 func TestTheReasonOfACrashIsReadFromTheReport(t *testing.T) {
 	const goroutine = "\n\ngoroutine 7 gp=0xc000 m=1 [running]:\nmain.f()\n"
 	for name, tc := range map[string]struct{ output, want string }{

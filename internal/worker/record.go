@@ -42,7 +42,7 @@ func (o *output) record(level slog.Level, message string, attrs []any) {
 	o.mu.Unlock()
 	o.logDropped(dropped)
 	if pass {
-		o.log.Log(context.Background(), level, "message of the inference library", append([]any{"text", message}, attrs...)...)
+		o.log.Log(context.Background(), level, "message of the inference library", append([]any{textKey, message}, attrs...)...)
 	}
 }
 
