@@ -308,3 +308,11 @@ func TestUndeployNamesTheModel(t *testing.T) {
 		t.Errorf("undeploys = %v", n.undeploys)
 	}
 }
+
+func TestAModelIsNotTakenForItsDeploymentFile(t *testing.T) {
+	for name, format := range map[string]string{"digits.onnx": "onnx", "digits.tflite": "tflite", "digits.xml": "openvino"} {
+		path := "../../examples/digits/" + name
+		verge(t, "check", path).want(t, 1, "", "verge: "+path+": it is a model ("+format+"), want the file that describes its deployment\n"+
+			`Hint: Write one beside it, such as deployment.json with {"model": {"path": "`+name+`"}}, and name that.`+"\n")
+	}
+}

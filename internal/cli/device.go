@@ -2,6 +2,7 @@ package cli
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 
@@ -49,6 +50,14 @@ func (d *deviceCommand) Run(c *call) error {
 	return c.showDevice(&shown, libraries.List())
 }
 
+// Validate is called by kong.
+func (r *rootFlags) Validate() error {
+	if r.Arch != "" && !r.elsewhere() {
+		return errors.New("--arch is of what --root holds: give both")
+	}
+	return nil
+}
+
 // elsewhere says whether another machine's files are to be looked at.
 func (r *rootFlags) elsewhere() bool { return filepath.Clean(r.Root) != "/" }
 
@@ -70,9 +79,14 @@ func (r *rootFlags) libraries(c *call) (*runtimeinstall.Runtimes, error) {
 	if err != nil {
 		return nil, err
 	}
+	m, err := r.machine()
+	if err != nil {
+		return nil, err
+	}
 	const systems = "/var/lib/verge/runtimes"
 	return runtimeinstall.New(runtimeinstall.Config{
 		Dir: cfg.RuntimeDir, Defaults: []string{filepath.Join(r.Root, systems)}, Root: r.Root,
+		Platform: runtimeinstall.Platform{OS: "linux", Arch: m.Arch()},
 	})
 }
 

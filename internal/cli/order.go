@@ -46,6 +46,9 @@ type orderFile struct {
 // read reads the deployment file, finds what is wrong with it, and opens the
 // files that it names.
 func (f *orderFlags) read() (*order, error) {
+	if err := notAModel(f.File); err != nil {
+		return nil, err
+	}
 	text, err := readFile(f.File, document.MaxBytes)
 	if err != nil {
 		return nil, err
@@ -71,6 +74,22 @@ func (f *orderFlags) read() (*order, error) {
 		return nil, err
 	}
 	return o, nil
+}
+
+// notAModel refuses a model where the file that describes its deployment is wanted. What
+// keeps the file from being opened is told by who reads it.
+func notAModel(path string) error {
+	file, size, err := openFile(path)
+	if err != nil {
+		return nil
+	}
+	defer file.Close() //nolint:errcheck // only read
+	format, err := modelfile.Sniff(file, size)
+	if err != nil {
+		return nil
+	}
+	return fault.New(fault.Invalid, "cli.order", "it is a model (%s), want the file that describes its deployment", format).On(path).
+		WithHint(`Write one beside it, such as deployment.json with {"model": {"path": %q}}, and name that.`, filepath.Base(path))
 }
 
 // open opens the files that the deployment file names, and tells of all that

@@ -35,8 +35,8 @@ func (p *predictCommand) Validate() error {
 		return errors.New("inputs are given both by position and by name; use one of the two")
 	case p.Top < 0:
 		return errors.New("--top wants 0 or more")
-	case p.Timeout < 0:
-		return errors.New("--timeout wants a time above 0")
+	case p.Timeout < 0, p.Timeout > 0 && p.Timeout < time.Microsecond:
+		return errors.New("--timeout wants a time of 1µs or more")
 	}
 	return nil
 }

@@ -27,6 +27,9 @@ func At(root, arch string) *Machine {
 	return m
 }
 
+// Arch is Go's name of the machine's architecture.
+func (m *Machine) Arch() string { return m.arch }
+
 // architecture tells from the form of /proc/cpuinfo, else from the name of the
 // dynamic loader, what the machine is. Without both it is this program's.
 func (m *Machine) architecture() string {

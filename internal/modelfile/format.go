@@ -234,7 +234,7 @@ func isText(head []byte) bool {
 
 // unknown is the error for bytes of which nothing is known.
 func unknown(head []byte, size int64) error {
-	const hint = "Give an ONNX, TensorFlow Lite or OpenVINO file. If this is one, it is damaged or was cut off: copy or export it again."
+	const hint = "Give an ONNX or TensorFlow Lite file, the .xml of an OpenVINO model, or a TensorRT engine. If this is one, it is damaged or was cut off: copy or export it again."
 	if size < 16 {
 		return fault.New(fault.Corrupt, opSniff, "a file of %d B is too small for a model", size).WithHint(hint)
 	}

@@ -91,7 +91,7 @@ func TestWhatIsNoModelIsNamed(t *testing.T) {
 		unpack = "Unpack it, and give the .onnx file in it."
 		torch  = `Export it to ONNX with torch.onnx.export(model, example, "model.onnx").`
 		itself = "Give the model file itself."
-		give   = "Give an ONNX, TensorFlow Lite or OpenVINO file. If this is one, it is damaged or was cut off: copy or export it again."
+		give   = "Give an ONNX or TensorFlow Lite file, the .xml of an OpenVINO model, or a TensorRT engine. If this is one, it is damaged or was cut off: copy or export it again."
 		data   = "Give the model file; data goes into tests.functional_test.golden or to verge predict."
 	)
 	no := func(what string) string { return "the file is " + what + ", not a model that can be served" }

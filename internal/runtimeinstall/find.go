@@ -102,7 +102,7 @@ func (r *Runtimes) search(p pin) (all []Found, looked []string) {
 		}
 		add(Configured, librariesIn(p, r.config.Dir)) // a folder of somebody else's that holds the library itself
 	}
-	if r.host != Host() {
+	if r.foreign() {
 		return all, looked // the rest is this machine's
 	}
 	for _, dir := range r.config.Defaults {
@@ -119,6 +119,10 @@ func (r *Runtimes) search(p pin) (all []Found, looked []string) {
 	}
 	return all, append(looked, "the system's libraries")
 }
+
+// foreign says whether libraries of another machine are looked for, of which nothing but
+// a runtime directory is here.
+func (r *Runtimes) foreign() bool { return r.host != Host() && r.config.Root == "/" }
 
 // installedIn returns a runtime's libraries in a runtime directory, the highest
 // version first.
@@ -206,7 +210,7 @@ func (r *Runtimes) fits(name string) error {
 		return fault.New(fault.Unsupported, op, "made for %s, not for %s", machineName(machine), machineName(want))
 	}
 	if r.host != Host() {
-		return nil
+		return nil // that is for the machine that it is on
 	}
 	if e, ok := errors.AsType[*fault.Error](native.Check(name)); ok {
 		return e.On("") // the path stands beside it, in a field of its own

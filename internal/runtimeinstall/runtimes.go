@@ -15,7 +15,7 @@ type Config struct {
 	// Root is the directory whose system libraries are searched last, "/" where it is "".
 	Root string
 	// Platform is that of the libraries that are looked for; this machine's where it is
-	// zero. Those of another one are looked for in Dir alone.
+	// zero. Those of another one are looked for in Dir, and below Root where that is not "/".
 	Platform Platform
 	// Lock is the text of a lock file in place of the program's own.
 	Lock []byte

@@ -30,7 +30,7 @@ const (
 	schemaHint = `Hint: "verge check --schema" prints every key with its range.`
 	again      = "Hint: Copy or export the model again; the file is damaged or was cut off."
 	pathsHint  = "Hint: Paths on the command line count from here (DIR), those in a deployment file from its folder."
-	tooFew     = "Hint: Give an ONNX, TensorFlow Lite or OpenVINO file. If this is one, it is damaged or was cut off: copy or export it again."
+	tooFew     = "Hint: Give an ONNX or TensorFlow Lite file, the .xml of an OpenVINO model, or a TensorRT engine. If this is one, it is damaged or was cut off: copy or export it again."
 )
 
 func TestAFileThatCannotBeReadIsToldBeforeANodeIsAsked(t *testing.T) {

@@ -65,7 +65,7 @@ func TestALibraryThatCannotBeUsedIsToldByItsFault(t *testing.T) {
 			[]string{"this LiteRT has no function LiteRtGetNumAccelerators", "verge runtime install litert"},
 		},
 		"it needs a library that is not there": {
-			vinoFile, "digits-openvino.json", "", "loading", []string{"the system's loader refuses it: ", "cannot open shared object file", "ldd lists them"},
+			vinoFile, "digits-openvino.json", "", "loading", []string{"the system's loader refuses it: ", "cannot open shared object file", "verge runtime install openvino brings them"},
 		},
 		"it is another one for ONNX": {
 			onnxFile, "deployment.json", "int nothing(void) { return 0; }\n", "loading", []string{"libonnxruntime.so.9.9.9: not ONNX Runtime: it has no function OrtGetApiBase\n"},

@@ -456,7 +456,7 @@ func TestFilesThatAreNotTheLibraryAreRefused(t *testing.T) {
 		t.Skip("needs the mathematics library of glibc")
 	}
 	_, err = onnxruntime.Open(library[0], nil)
-	if err == nil || fault.KindOf(err) != fault.Unsupported || fault.HintOf(err) != "Name the file libonnxruntime.so." {
+	if err == nil || fault.KindOf(err) != fault.Unsupported || fault.HintOf(err) != "Install it with `verge runtime install onnxruntime`, and take this file away." {
 		t.Errorf("Open = %v, hint %q; want it refused as another library", err, fault.HintOf(err))
 	}
 	_, err = onnxruntime.Open(filepath.Join(t.TempDir(), "none.so"), nil)

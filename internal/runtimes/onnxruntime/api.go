@@ -27,7 +27,7 @@ func bind(library *native.Library) (*api, error) {
 	getBase, err := library.Symbol("OrtGetApiBase")
 	if err != nil {
 		return nil, fault.New(fault.Unsupported, op, "not ONNX Runtime: it has no function OrtGetApiBase").On(library.Path()).
-			WithHint("Name the file libonnxruntime.so.")
+			WithHint("Install it with `verge runtime install onnxruntime`, and take this file away.")
 	}
 	base := native.Words(native.Call(getBase), 2) // {GetApi, GetVersionString}
 	if base == nil {

@@ -30,6 +30,9 @@ type ovRuntime struct {
 // OpenVINO or older than MinimumVersion.
 func Open(path string, log *slog.Logger) (inference.Runtime, error) {
 	library, err := native.Open(path)
+	if e, ok := errors.AsType[*fault.Error](err); ok && native.Check(path) == nil { // it is the loader that refuses
+		e.Hint = "Its other files have to lie beside it: verge runtime install openvino brings them. ldd lists what it needs."
+	}
 	if err != nil {
 		return nil, err
 	}
