@@ -87,7 +87,7 @@ func (k *checkCommand) check(c *call) (checked, error) {
 		return found, err
 	}
 	found.Model, found.Runtime, found.Threads = order.name, findings.Runtime, findings.Threads
-	found.Warnings = append(found.Warnings, findings.Warnings...)
+	found.Warnings = append(append(found.Warnings, findings.Warnings...), deploy.Undone(order.file)...)
 	if err := findings.Err(); err != nil {
 		return found, about(k.File, err)
 	}

@@ -45,7 +45,7 @@ func (e *explainCommand) Run(c *call) error {
 	x := explained{
 		Model: order.name, Explanation: findings.Explain(order.file, machine, version), Warnings: []string{}, Problems: fault.Problems{},
 	}
-	x.Warnings = append(x.Warnings, findings.Warnings...)
+	x.Warnings = append(append(x.Warnings, findings.Warnings...), deploy.Undone(order.file)...)
 	x.Problems = append(x.Problems, findings.Problems...)
 	if e.JSON {
 		return c.printJSON(x)

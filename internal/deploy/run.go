@@ -237,19 +237,36 @@ func (r *run) variants() ([]memory, error) {
 // the model is to be run. The bytes are in the store already: they were hashed while
 // they were uploaded.
 func (r *run) prepare(ctx context.Context) error {
-	if r.file.Model.Optimize {
-		r.verdict(client.Verdict{
-			Gate: "optimize", Outcome: client.OutcomeSkipped, Time: r.m.host.Now(), Device: r.m.host.Device,
-			Detail: "not available in this version: original deployed",
-		})
-	}
-	if r.file.Deployment.OptimizationLevel > levelMeasured {
-		r.verdict(client.Verdict{
-			Gate: "optimization_level", Outcome: client.OutcomeSkipped, Time: r.m.host.Now(), Device: r.m.host.Device,
-			Detail: fmt.Sprintf("level %d is not available in this version: level %d used", r.file.Deployment.OptimizationLevel, levelMeasured),
-		})
+	for _, u := range undone(r.file) {
+		r.verdict(client.Verdict{Gate: u.gate, Outcome: client.OutcomeSkipped, Time: r.m.host.Now(), Device: r.m.host.Device, Detail: u.detail})
 	}
 	return r.choose(ctx)
+}
+
+// notDone is something that a deployment file asks for in vain.
+type notDone struct{ key, gate, detail string }
+
+// undone is what this version reads and does not do.
+func undone(file *deployfile.File) (all []notDone) {
+	if file.Model.Optimize {
+		all = append(all, notDone{"model.optimize", "optimize", "not available in this version: original deployed"})
+	}
+	if level := file.Deployment.OptimizationLevel; level > levelMeasured {
+		all = append(all, notDone{
+			"deployment.optimization_level", "optimization_level",
+			fmt.Sprintf("level %d is not available in this version: level %d used", level, levelMeasured),
+		})
+	}
+	return all
+}
+
+// Undone says what of a deployment file this version does not do; a deployment has a
+// verdict on each.
+func Undone(file *deployfile.File) (all []string) {
+	for _, u := range undone(file) {
+		all = append(all, u.key+": "+u.detail)
+	}
+	return all
 }
 
 // load is the phase that starts a worker with the candidate in it.
