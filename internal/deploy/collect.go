@@ -2,14 +2,12 @@ package deploy
 
 import (
 	"errors"
-	"io/fs"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
 	"verge/client"
+	"verge/internal/inference/prepared"
 )
 
 // trim forgets the oldest ended deployments beyond the limit, and artifacts that
@@ -89,24 +87,8 @@ func (m *Manager) collect() error {
 		errs = append(errs, m.host.Artifacts.Remove(digest))
 	}
 	m.unused = unused
-	errs = append(errs, m.trimCache(needed))
-	return errors.Join(errs...)
-}
-
-// trimCache removes what runtimes have prepared from models that are needed no more.
-func (m *Manager) trimCache(needed map[string]bool) error {
-	if m.host.CacheDir == "" {
-		return nil
-	}
-	entries, err := os.ReadDir(m.host.CacheDir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	errs := []error{err}
-	for _, entry := range entries {
-		if !needed["sha256:"+entry.Name()] {
-			errs = append(errs, os.RemoveAll(filepath.Join(m.host.CacheDir, entry.Name())))
-		}
+	if m.host.CacheDir != "" {
+		errs = append(errs, prepared.Trim(m.host.CacheDir, func(digest string) bool { return needed["sha256:"+digest] }, m.host.Now()))
 	}
 	return errors.Join(errs...)
 }

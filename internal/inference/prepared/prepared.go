@@ -16,7 +16,7 @@
 //
 // The folders right below the cache are named after models' digests, so that who owns
 // the cache can tell what is of no use any more. Processes may make the same entry at
-// the same time; one of them wins.
+// the same time; one of them wins. Trim keeps it small.
 package prepared
 
 import (
@@ -35,6 +35,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"time"
 
 	"verge/internal/inference"
 )
@@ -103,6 +104,8 @@ func (f Folder) Use(ctx context.Context, log *slog.Logger, fill func(folder stri
 		}
 		return false
 	}
+	now := time.Now()
+	os.Chtimes(f.path, now, now) //nolint:errcheck,gosec // where it cannot be, Trim takes it for older than it is
 	return true
 }
 

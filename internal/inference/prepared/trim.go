@@ -1,0 +1,65 @@
+package prepared
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+)
+
+const (
+	// maxEntries is how many entries of one model are kept: libraries, their versions
+	// and their settings are few.
+	maxEntries = 8
+	// patience is how long an entry may take to be made.
+	patience = time.Hour
+)
+
+// Trim removes what is of no use from a cache: all of a model that is not needed, what
+// was begun and never finished, and of a model with many entries those that were used
+// last the longest ago. What a process has open of them stays whole for it.
+func Trim(cache string, needed func(digest string) bool, now time.Time) error {
+	models, err := os.ReadDir(cache)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	errs := []error{err}
+	for _, model := range models {
+		folder := filepath.Join(cache, model.Name())
+		if needed(model.Name()) {
+			errs = append(errs, trimModel(folder, now))
+		} else {
+			errs = append(errs, os.RemoveAll(folder))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// trimModel removes what is of no use from the folder of a model that is needed.
+func trimModel(folder string, now time.Time) error {
+	type entry struct {
+		Folder
+		used time.Time
+	}
+	var entries []entry
+	found, err := os.ReadDir(folder)
+	errs := []error{err}
+	for _, e := range found {
+		info, err := e.Info()
+		switch path := filepath.Join(folder, e.Name()); {
+		case err != nil: // it has gone meanwhile
+		case !strings.HasPrefix(e.Name(), temporary):
+			entries = append(entries, entry{Folder{path}, info.ModTime()})
+		case now.Sub(info.ModTime()) > patience:
+			errs = append(errs, os.RemoveAll(path))
+		}
+	}
+	slices.SortFunc(entries, func(a, b entry) int { return b.used.Compare(a.used) })
+	for _, e := range entries[min(len(entries), maxEntries):] {
+		errs = append(errs, e.Remove())
+	}
+	return errors.Join(errs...)
+}
