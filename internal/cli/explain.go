@@ -80,9 +80,12 @@ func (c *call) showExplanation(x explained) error {
 		t.row("tries", "%s", w)
 	}
 	for _, a := range x.Alternatives {
-		state := "possible with " + a.How
-		if len(a.Missing) > 0 {
+		state := "possible"
+		switch {
+		case len(a.Missing) > 0:
 			state = "lacks: " + strings.Join(a.Missing, "; ")
+		case a.How != "":
+			state = "possible with " + a.How
 		}
 		t.row("instead", "%s %s on %s: %s", a.Runtime, a.Provider, a.Device, state)
 	}

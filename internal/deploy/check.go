@@ -234,7 +234,7 @@ func (f *Findings) checkLibrary(file *deployfile.File, libraries Libraries) {
 	}
 	d, other := file.Deployment, ""
 	for _, name := range RuntimesOf(f.Model.Format) {
-		if _, lacks := libraries(name); lacks == nil && other == "" {
+		if _, lacks := libraries(name); lacks == nil && other == "" && f.bound() == "" {
 			other = name
 		}
 	}
@@ -267,7 +267,11 @@ func (f *Findings) checkDevice(file *deployfile.File, machine Machine) {
 		return
 	}
 	hint := `Set deployment.device_type to "cpu", or deployment.fallback to "cpu".`
-	if f.bound() != "" {
+	switch {
+	case f.bound() == "":
+	case len(found) > 0:
+		hint = "Give the device what it lacks here, or deploy the model that it was made from."
+	default:
 		hint = "Deploy it where such a device is, or deploy the model that it was made from."
 	}
 	f.problem(fault.Unsupported, "deployment.device_type", hint, "%s", state)

@@ -152,11 +152,13 @@ func (f *Findings) alternatives(x *Explanation, file *deployfile.File, machine M
 			continue
 		}
 		a := Alternative{Runtime: name, Provider: provider.OnCPU(name, file.Deployment.OptimizationLevel), Device: "cpu", Missing: []string{}, How: f.keys(file, "cpu", name)}
-		if a.Provider == "" {
-			continue // it has none
+		if a.Provider == "" || f.bound() != "" {
+			continue // it has none, or the model needs more
 		}
 		if _, err := libraries(name); err != nil {
 			a.Missing, a.How = append(a.Missing, name+" is not installed"), ""
+		} else if a.How == "" {
+			continue // no key stands against it: it is what is tried
 		}
 		x.Alternatives = append(x.Alternatives, a)
 	}

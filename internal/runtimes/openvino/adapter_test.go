@@ -3,8 +3,10 @@ package openvino_test
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"log/slog"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -175,6 +177,11 @@ func TestRefusedValuesAreExplainedWithoutTheLibrarysSource(t *testing.T) {
 			[]tensor.Tensor{numbers(tensor.Uint32, 255, 255, 255, 127, 0, 0, 0, 128)},
 			`model m@1: input "x" has element 1 of 2147483648, which OpenVINO does not compute with: it takes -2147483648 to 2147483647`,
 		},
+		"FP64": {
+			irmodel.Identity(tensor.FP64, -1),
+			[]tensor.Tensor{doubles(math.Inf(1), math.MaxFloat32, -1e300)},
+			`model m@1: input "x" has element 2 of -1e+300, which OpenVINO does not compute with: it takes -3.4028235e+38 to 3.4028235e+38`,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := ask(t, load(t, open(t), tc.model, inference.Options{}), &plain{}, tc.inputs...)
@@ -183,12 +190,70 @@ func TestRefusedValuesAreExplainedWithoutTheLibrarysSource(t *testing.T) {
 	}
 }
 
+func TestDoublesThatFitComeBack(t *testing.T) {
+	in := doubles(0, -1.5, 1<<24, math.MaxFloat32, math.Inf(-1))
+	got, err := ask(t, load(t, open(t), irmodel.Identity(tensor.FP64, -1), inference.Options{}), &plain{}, in)
+	if err != nil || !bytes.Equal(got[0].Data, in.Data) {
+		t.Errorf("Run = %v, %v; want %v", got, err, in)
+	}
+}
+
+// doubles is an input x of FP64.
+func doubles(values ...float64) tensor.Tensor {
+	x := tensor.Tensor{Name: "x", DType: tensor.FP64, Shape: []int64{int64(len(values))}}
+	for _, v := range values {
+		x.Data = binary.LittleEndian.AppendUint64(x.Data, math.Float64bits(v))
+	}
+	return x
+}
+
 func TestIntegersOfThirtyTwoBitsComeBackAsTheyAre(t *testing.T) {
 	session := load(t, open(t), irmodel.Identity(tensor.Int64, -1), inference.Options{})
 	in := onnxmodel.Ints("x", []int64{4}, -1<<31, -1, 0, 1<<31-1)
 	got, err := ask(t, session, &plain{}, in)
 	if err != nil || !bytes.Equal(got[0].Data, in.Data) {
 		t.Errorf("Run = %v, %v; want %v", got, err, in)
+	}
+}
+
+func TestAScalarBesideAnOutputOfOpenShapeIsGiven(t *testing.T) {
+	data := onnxmodel.Model{
+		Nodes: []onnxmodel.Node{
+			{Op: "Relu", Inputs: []string{"x"}, Outputs: []string{"y"}},
+			{Op: "ReduceSum", Inputs: []string{"y"}, Outputs: []string{"s"}, Attributes: map[string]any{"keepdims": 0}},
+		},
+		Inputs:  []onnxmodel.Value{{Name: "x", DType: tensor.FP32, Shape: []any{"n", "m"}}},
+		Outputs: []onnxmodel.Value{{Name: "y", DType: tensor.FP32, Shape: []any{"n", "m"}}, {Name: "s", DType: tensor.FP32, Shape: []any{}}},
+	}.Encode()
+	got, err := ask(t, load(t, open(t), data, inference.Options{}), &plain{}, onnxmodel.Floats("x", []int64{2, 2}, 1, -2, 3, 4))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := onnxmodel.Floats("s", []int64{}, 8)
+	if s := got[1]; s.Name != want.Name || s.Shape == nil || len(s.Shape) != 0 || !bytes.Equal(s.Data, want.Data) {
+		t.Errorf("answer %v, want %v", s, want)
+	}
+}
+
+func TestOutputsHaveTheNamesOfTheFile(t *testing.T) {
+	branch := func(op string) onnxmodel.Model {
+		return onnxmodel.Model{
+			Graph:   "branch",
+			Nodes:   []onnxmodel.Node{{Op: op, Inputs: []string{"x"}, Outputs: []string{"A::inner"}}},
+			Outputs: []onnxmodel.Value{{Name: "A::inner", DType: tensor.FP32, Shape: []any{2}}},
+		}
+	}
+	data := onnxmodel.Model{
+		Nodes: []onnxmodel.Node{{
+			Op: "If", Inputs: []string{"yes"}, Outputs: []string{"output"},
+			Attributes: map[string]any{"then_branch": branch("Relu"), "else_branch": branch("Neg")},
+		}},
+		Initializers: []tensor.Tensor{{Name: "yes", DType: tensor.Bool, Shape: []int64{}, Data: []byte{1}}},
+		Inputs:       []onnxmodel.Value{{Name: "x", DType: tensor.FP32, Shape: []any{2}}},
+		Outputs:      []onnxmodel.Value{{Name: "output", DType: tensor.FP32, Shape: []any{2}}},
+	}.Encode()
+	if got := load(t, open(t), data, inference.Options{}).Signature().Outputs[0].Name; got != "output" {
+		t.Errorf("the output is called %q, want output", got)
 	}
 }
 

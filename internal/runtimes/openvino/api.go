@@ -49,6 +49,7 @@ const (
 	portFree
 	tensorCreateFromHostPtr
 	tensorGetShape
+	tensorGetByteSize
 	tensorGetElementType
 	tensorData
 	tensorFree
@@ -68,6 +69,10 @@ const (
 
 	coreCompileModelProps = iota - 1
 	modelGetFriendlyName
+	modelInputsSize
+	modelOutputsSize
+	modelInputByIndex
+	modelOutputByIndex
 	setLogCallback
 	symbols
 )
@@ -101,6 +106,7 @@ var names = [symbols]string{ //nolint:gochecknoglobals // a constant table
 	portFree:                        "ov_output_const_port_free",
 	tensorCreateFromHostPtr:         "ov_tensor_create_from_host_ptr",
 	tensorGetShape:                  "ov_tensor_get_shape",
+	tensorGetByteSize:               "ov_tensor_get_byte_size",
 	tensorGetElementType:            "ov_tensor_get_element_type",
 	tensorData:                      "ov_tensor_data",
 	tensorFree:                      "ov_tensor_free",
@@ -117,6 +123,10 @@ var names = [symbols]string{ //nolint:gochecknoglobals // a constant table
 	requestFree:                     "ov_infer_request_free",
 	coreCompileModelProps:           "ov_core_compile_model_props",
 	modelGetFriendlyName:            "ov_model_get_friendly_name",
+	modelInputsSize:                 "ov_model_inputs_size",
+	modelOutputsSize:                "ov_model_outputs_size",
+	modelInputByIndex:               "ov_model_const_input_by_index",
+	modelOutputByIndex:              "ov_model_const_output_by_index",
 	setLogCallback:                  "ov_util_set_log_callback",
 }
 

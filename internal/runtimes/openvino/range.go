@@ -10,11 +10,11 @@ import (
 
 // The library computes integers of 64 bits, and unsigned ones of 32, as signed ones of
 // 32 bits, and says nothing when a value does not fit: 2^40 is 0 then. Such values are
-// refused. (FP64 is computed as FP32, which only costs digits.)
+// refused. FP64 is computed as FP32: that costs digits, and of what is larger all of it.
 
 // narrowed reports whether the library computes a type with fewer values than it has.
 func narrowed(d tensor.DType) bool {
-	return d == tensor.Int64 || d == tensor.Uint64 || d == tensor.Uint32
+	return d == tensor.Int64 || d == tensor.Uint64 || d == tensor.Uint32 || d == tensor.FP64
 }
 
 // checkRange says which value of a tensor the library would compute with another, or nil.
@@ -37,6 +37,12 @@ func checkRange(t tensor.Tensor) error {
 		for i := 0; i+4 <= len(data); i += 4 {
 			if v := binary.LittleEndian.Uint32(data[i:]); v > math.MaxInt32 {
 				return outOfRange(v, i/4)
+			}
+		}
+	case tensor.FP64:
+		for i := 0; i+8 <= len(data); i += 8 {
+			if v := math.Float64frombits(binary.LittleEndian.Uint64(data[i:])); math.IsInf(float64(float32(v)), 0) && !math.IsInf(v, 0) {
+				return fmt.Errorf("has element %d of %g, which OpenVINO does not compute with: it takes %.8g to %.8g", i/8, v, -math.MaxFloat32, math.MaxFloat32)
 			}
 		}
 	default:

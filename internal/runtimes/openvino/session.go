@@ -26,6 +26,7 @@ type session struct {
 	profile *profile       // nil where there is none
 
 	signature inference.Signature
+	declared  [2][]string // names of inputs and outputs before the model was compiled
 	info      inference.SessionInfo
 	resolved  bool // all shapes of the outputs are fixed
 	wide      bool // an input has integers that the library narrows
@@ -114,6 +115,7 @@ func (s *session) make(ctx context.Context, env *environment, messages *journal,
 		if err == nil {
 			s.compiled, s.times, s.source.target = &compiled{handle: handle}, 1, t
 			s.fluid = s.api.fluid(model)
+			s.declared = [2][]string{s.api.declared(model, inputSide), s.api.declared(model, outputSide)}
 			return s.api.metadata(model), nil
 		}
 		failure = refusal(err, op)
@@ -191,8 +193,8 @@ func (s *session) describe(file []byte) *fault.Error {
 		inputs, outputs = tflitefile.Names(file)
 	}
 	var err error
-	if s.signature.Inputs, err = s.api.specs(s.compiled.handle, inputSide, inputs); err == nil {
-		s.signature.Outputs, err = s.api.specs(s.compiled.handle, outputSide, outputs)
+	if s.signature.Inputs, err = s.api.specs(s.compiled.handle, inputSide, s.declared[0], inputs); err == nil {
+		s.signature.Outputs, err = s.api.specs(s.compiled.handle, outputSide, s.declared[1], outputs)
 	}
 	if err != nil {
 		return &fault.Error{Kind: fault.KindOf(err), Op: "openvino.load", Err: err}

@@ -16,17 +16,50 @@ import (
 // side is one side of a model: its inputs or its outputs.
 type side struct {
 	what        string // for messages
-	count, port symbol
+	count, port symbol // of a compiled model
+
+	declaredCount, declaredPort symbol // of a model before that
 }
 
 var (
-	inputSide  = side{"input", compiledModelInputsSize, compiledModelInputByIndex}    //nolint:gochecknoglobals // a constant
-	outputSide = side{"output", compiledModelOutputsSize, compiledModelOutputByIndex} //nolint:gochecknoglobals // a constant
+	inputSide  = side{"input", compiledModelInputsSize, compiledModelInputByIndex, modelInputsSize, modelInputByIndex}      //nolint:gochecknoglobals // a constant
+	outputSide = side{"output", compiledModelOutputsSize, compiledModelOutputByIndex, modelOutputsSize, modelOutputByIndex} //nolint:gochecknoglobals // a constant
 )
 
-// specs reads the inputs or outputs of a compiled model. They are called by names,
-// where those are of the same tensors.
-func (a *api) specs(compiled uintptr, sd side, names []tflitefile.Name) ([]inference.Spec, error) {
+// declared returns the names that a model has for its inputs or outputs before it is
+// compiled, "" for none: compiling may add names from inside the graph, and the library
+// tells only one. It is nil where the library cannot tell.
+func (a *api) declared(model uintptr, sd side) []string {
+	if a.functions[sd.declaredCount] == 0 || a.functions[sd.declaredPort] == 0 {
+		return nil
+	}
+	var count uintptr
+	if a.call(sd.declaredCount, model, uintptr(unsafe.Pointer(&count))) != nil || count > inference.MaxTensors {
+		return nil
+	}
+	all := make([]string, count)
+	for i := range all {
+		var port uintptr
+		if a.call(sd.declaredPort, model, uintptr(i), uintptr(unsafe.Pointer(&port))) == nil { // not negative
+			all[i] = a.anyName(port)
+			a.release(portFree, port)
+		}
+	}
+	return all
+}
+
+// anyName returns one of the names of an ov_output_const_port, or "".
+func (a *api) anyName(port uintptr) string {
+	var name uintptr
+	if a.call(portGetAnyName, port, uintptr(unsafe.Pointer(&name))) != nil {
+		return ""
+	}
+	return a.take(name)
+}
+
+// specs reads the inputs or outputs of a compiled model. They are called as declared, and
+// by names where those are of the same tensors.
+func (a *api) specs(compiled uintptr, sd side, declared []string, names []tflitefile.Name) ([]inference.Spec, error) {
 	const op = "openvino.load"
 	var count uintptr
 	if status := a.call(sd.count, compiled, uintptr(unsafe.Pointer(&count))); status != nil {
@@ -43,6 +76,9 @@ func (a *api) specs(compiled uintptr, sd side, names []tflitefile.Name) ([]infer
 		}
 		spec, err := a.spec(port)
 		a.release(portFree, port)
+		if uintptr(len(declared)) == count && declared[i] != "" {
+			spec.Name = declared[i]
+		}
 		own = append(own, spec.Name)
 		spec.Name = inference.UniqueName(specs, spec.Name, sd.what)
 		if err != nil {
@@ -65,10 +101,8 @@ func (a *api) specs(compiled uintptr, sd side, names []tflitefile.Name) ([]infer
 // spec reads an ov_output_const_port. The error ends "… has". A shape of any rank is
 // nil.
 func (a *api) spec(port uintptr) (spec inference.Spec, err error) {
-	var name, element uintptr
-	if a.call(portGetAnyName, port, uintptr(unsafe.Pointer(&name))) == nil { // else it has none
-		spec.Name = a.take(name)
-	}
+	var element uintptr
+	spec.Name = a.anyName(port)
 	if status := a.call(portGetElementType, port, uintptr(unsafe.Pointer(&element))); status != nil {
 		return spec, status
 	}

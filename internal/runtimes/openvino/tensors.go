@@ -102,7 +102,10 @@ func (a *api) fetch(request uintptr, i int, spec inference.Spec) (m madeOutput, 
 		return m, fmt.Errorf("has element type number %d, want %s", int32(element), spec.DType) // the library wrote an int
 	}
 	if m.shape, err = a.shape(m.handle); err != nil {
-		return m, err
+		if !a.isScalar(m.handle, spec.DType) {
+			return m, err
+		}
+		m.shape = []int64{} // which the library has no ov_shape_t for
 	}
 	size, err := tensor.ByteSize(spec.DType, m.shape)
 	if err != nil || size == 0 {
@@ -116,7 +119,15 @@ func (a *api) fetch(request uintptr, i int, spec inference.Spec) (m madeOutput, 
 	return m, nil
 }
 
-// shape returns the shape of an ov_tensor; never nil.
+// isScalar says whether an ov_tensor holds one element.
+func (a *api) isScalar(handle uintptr, d tensor.DType) bool {
+	var size uintptr
+	one, err := tensor.ByteSize(d, nil)
+	return err == nil && a.call(tensorGetByteSize, handle, uintptr(unsafe.Pointer(&size))) == nil && size == uintptr(one)
+}
+
+// shape returns the shape of an ov_tensor; never nil. It fails for a scalar: up to release
+// 2026.4, ov_shape_create makes no shape without dimensions.
 func (a *api) shape(handle uintptr) ([]int64, error) {
 	var raw [2]uintptr // ov_shape_t: {rank, dimensions}
 	if status := a.call(tensorGetShape, handle, uintptr(unsafe.Pointer(&raw))); status != nil {
