@@ -237,6 +237,20 @@ func TestSettingsThatAreWrongAreAllTold(t *testing.T) {
 		"verge: read the settings: open /nowhere.yaml: no such file or directory\nHint: Name a file of settings with --config.\n")
 }
 
+func TestMetadataStayInTheirRow(t *testing.T) {
+	path := write(t, t.TempDir(), "m.onnx", onnxmodel.Model{
+		Nodes:  []onnxmodel.Node{{Op: "Identity", Inputs: []string{"x"}, Outputs: []string{"y"}}},
+		Inputs: []onnxmodel.Value{{Name: "x", DType: tensor.FP32, Shape: []any{1}}}, Outputs: []onnxmodel.Value{{Name: "y", DType: tensor.FP32, Shape: []any{1}}},
+		Metadata: map[string]string{"lines": "one\nfake: two", "long": strings.Repeat("é", 200)},
+	}.Encode())
+	r := verge(t, "inspect", path)
+	for _, want := range []string{"  lines = one fake: two\n", "  long = " + strings.Repeat("é", 100) + "… (400 bytes)\n"} {
+		if !strings.Contains(r.out, want) {
+			t.Errorf("no %q in %s", want, r.transcript())
+		}
+	}
+}
+
 func TestLibrariesAreListed(t *testing.T) {
 	dir := library(t)
 	write(t, dir, "onnxruntime/1.20.0/libonnxruntime.so.1.20.0", []byte("no library"))

@@ -135,7 +135,7 @@ func showONNX(t *table, info *modelfile.Info, m *onnx.Model) {
 		t.row("function", "%s.%s, %d nodes", f.Domain, f.Name, f.Nodes)
 	}
 	for _, key := range slices.Sorted(maps.Keys(m.Metadata)) {
-		t.row("metadata", "%s = %s", key, m.Metadata[key])
+		t.row("metadata", "%s = %s", oneLine(key), oneLine(m.Metadata[key]))
 	}
 }
 
@@ -180,4 +180,15 @@ func showTensorRT(t *table, info *modelfile.Info, m *tensorrt.Model) {
 	}
 	t.row("engine", "%s", size(m.EngineBytes))
 	t.row("memory", "about %s to serve it", size(info.MemoryEstimate))
+}
+
+// oneLine is a text of a file as one row can hold it: without what breaks the line, and
+// cut, with its size, where it is long.
+func oneLine(text string) string {
+	const most = 200 // bytes
+	words := strings.Join(strings.Fields(text), " ")
+	if len(words) <= most {
+		return words
+	}
+	return strings.ToValidUTF8(words[:most], "") + fmt.Sprintf("… (%d bytes)", len(text))
 }
