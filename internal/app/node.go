@@ -171,7 +171,7 @@ func (n *Node) run() {
 		n.log.Info("listening", "network", l.Addr().Network(), "address", l.Addr().String())
 	}
 	n.running.Go(func() {
-		if err := n.manager.Restore(ctx); err != nil {
+		if err := n.manager.Restore(); err != nil {
 			n.log.Error("committed models were not read", "err", err)
 		}
 	})

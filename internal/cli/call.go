@@ -42,11 +42,16 @@ func (c *call) client() (*client.Client, error) {
 
 // libraries finds native libraries where the settings say.
 func (c *call) libraries() (*runtimeinstall.Runtimes, error) {
+	return c.librariesOf(runtimeinstall.Platform{})
+}
+
+// librariesOf finds those of a platform; the zero Platform is this machine's.
+func (c *call) librariesOf(platform runtimeinstall.Platform) (*runtimeinstall.Runtimes, error) {
 	cfg, err := c.config()
 	if err != nil {
 		return nil, err
 	}
-	return app.Libraries(cfg)
+	return app.LibrariesOf(cfg, platform)
 }
 
 // patience is how long a command that was told to end waits for the node.

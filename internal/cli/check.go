@@ -87,11 +87,16 @@ func (k *checkCommand) check(c *call) (checked, error) {
 		return found, err
 	}
 	found.Model, found.Runtime, found.Threads = order.name, findings.Runtime, findings.Threads
-	found.Warnings = append(append(found.Warnings, findings.Warnings...), deploy.Undone(order.file)...)
+	found.Warnings = warnings(findings, order.file)
 	if err := findings.Err(); err != nil {
 		return found, about(k.File, err)
 	}
 	return found, nil
+}
+
+// warnings are those of a check, and what this version does not do; never nil.
+func warnings(f *deploy.Findings, file *deployfile.File) []string {
+	return append(append([]string{}, f.Warnings...), deploy.Undone(file)...)
 }
 
 // findings is what can be said of an order without loading its model.

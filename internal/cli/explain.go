@@ -43,10 +43,9 @@ func (e *explainCommand) Run(c *call) error {
 	machine, version := machineWith(m, libraries), versions(libraries)
 	findings := deploy.Check(order.file, order.modelFile(), order.variants(), machine, version)
 	x := explained{
-		Model: order.name, Explanation: findings.Explain(order.file, machine, version), Warnings: []string{}, Problems: fault.Problems{},
+		Model: order.name, Explanation: findings.Explain(order.file, machine, version),
+		Warnings: warnings(findings, order.file), Problems: append(fault.Problems{}, findings.Problems...),
 	}
-	x.Warnings = append(append(x.Warnings, findings.Warnings...), deploy.Undone(order.file)...)
-	x.Problems = append(x.Problems, findings.Problems...)
 	if e.JSON {
 		return c.printJSON(x)
 	}

@@ -20,23 +20,11 @@ func withRuntimes(t *testing.T, names ...string) string {
 	return dir
 }
 
-// forEdgeTPU is a model that the Edge TPU's compiler has made.
-func forEdgeTPU() []byte {
-	byte1 := func(name string) tflitemodel.Tensor {
-		return tflitemodel.Tensor{Name: name, DType: tensor.Uint8, Shape: []int{1}}
-	}
-	return tflitemodel.Model{Graphs: []tflitemodel.Graph{{
-		Tensors:   []tflitemodel.Tensor{byte1("x"), byte1("y")},
-		Operators: []tflitemodel.Operator{{Op: tflitemodel.Custom, Custom: "edgetpu-custom-op", Inputs: []int{0}, Outputs: []int{1}}},
-		Inputs:    []int{0}, Outputs: []int{1},
-	}}}.Encode()
-}
-
 func TestExplainFollowsTheMachine(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, "digits.onnx", read(t, examples+"digits.onnx"))
 	write(t, dir, "join.tflite", tflitemodel.Join())
-	write(t, dir, "edgetpu.tflite", forEdgeTPU())
+	write(t, dir, "edgetpu.tflite", tflitemodel.CustomOperator("edgetpu-custom-op", tensor.Uint8, 1))
 	three := withRuntimes(t, "onnxruntime/1.30.0/libonnxruntime.so.1.30.0", "litert/2.3.0/libLiteRt.so.2.3.0", "openvino/2026.4.1/libopenvino_c.so.2026.4.1")
 	const small = `"memory_limit_mb": 1, "cpu_threads": 1`
 	var all strings.Builder

@@ -8,7 +8,6 @@ import (
 	"text/tabwriter"
 
 	"verge/client"
-	"verge/internal/app"
 	"verge/internal/fault"
 	"verge/internal/runtimeinstall"
 )
@@ -158,15 +157,11 @@ func (r *runtimeVerify) Validate() error {
 
 // Run hashes libraries again; every one is looked at, whatever those before it were.
 func (r *runtimeVerify) Run(c *call) error {
-	cfg, err := c.config()
-	if err != nil {
-		return err
-	}
 	on, err := platform(r.Platform)
 	if err != nil {
 		return err
 	}
-	libraries, err := app.LibrariesOf(cfg, on)
+	libraries, err := c.librariesOf(on)
 	if err != nil {
 		return err
 	}

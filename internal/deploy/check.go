@@ -216,28 +216,18 @@ func (f *Findings) checkPackages(file *deployfile.File, libraries Libraries) {
 		return
 	}
 	f.checkLibrary(file, libraries)
-	if engine := f.Model.TensorRT; engine != nil && engine.TensorRT != "" {
-		installed, err := libraries(f.Runtime)
-		if err == nil && installed != "" && !strings.HasPrefix(engine.TensorRT+".", installed+".") {
-			f.warn("model.path: the engine was built by TensorRT %s, and %s is installed: it loads only if it was built to be version-compatible", engine.TensorRT, installed)
-		}
-	}
 }
 
 // checkLibrary looks for the library of the model's runtime. Where another one that is
 // here runs the format, it is taken where runtimes are to be measured, and named else.
 func (f *Findings) checkLibrary(file *deployfile.File, libraries Libraries) {
 	const key = "deployment.runtime"
-	_, err := libraries(f.Runtime)
+	version, err := libraries(f.Runtime)
 	if err == nil {
+		f.checkEngine(version)
 		return
 	}
-	d, other := file.Deployment, ""
-	for _, name := range RuntimesOf(f.Model.Format) {
-		if _, lacks := libraries(name); lacks == nil && other == "" && f.bound() == "" {
-			other = name
-		}
-	}
+	d, other := file.Deployment, f.otherRuntime(libraries)
 	switch {
 	case other == "":
 		f.fault(key, err)
@@ -247,6 +237,30 @@ func (f *Findings) checkLibrary(file *deployfile.File, libraries Libraries) {
 	default:
 		f.problem(fault.KindOf(err), key, fmt.Sprintf("%s; or set %s to %s, which is installed.", strings.TrimSuffix(fault.HintOf(err), "."), key, other), "%s", fault.Message(err))
 	}
+}
+
+// otherRuntime is the first runtime that is here and runs the model's format, or "". What
+// is bound to a device has one runtime only.
+func (f *Findings) otherRuntime(libraries Libraries) string {
+	if f.bound() != "" {
+		return ""
+	}
+	for _, name := range RuntimesOf(f.Model.Format) {
+		if _, err := libraries(name); err == nil {
+			return name
+		}
+	}
+	return ""
+}
+
+// checkEngine tells of an engine that another version of TensorRT has built than the one
+// that is installed, where both are known.
+func (f *Findings) checkEngine(installed string) {
+	engine := f.Model.TensorRT
+	if engine == nil || engine.TensorRT == "" || installed == "" || strings.HasPrefix(engine.TensorRT+".", installed+".") {
+		return
+	}
+	f.warn("model.path: the engine was built by TensorRT %s, and %s is installed: it loads only if it was built to be version-compatible", engine.TensorRT, installed)
 }
 
 // checkDevice refuses a device that is not there, unless the file allows the CPU.

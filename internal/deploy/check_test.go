@@ -28,17 +28,7 @@ func TestCheckFindsEverythingThatNeedsNoLoad(t *testing.T) {
 		return "", fault.New(fault.NotFound, "runtimes.find", "%s is not installed", name).WithHint("verge runtime install %s", name)
 	}
 	big := machine{cpus: 4, memory: 4096 * mib}
-	byte1 := func(name string) tflitemodel.Tensor {
-		return tflitemodel.Tensor{Name: name, DType: tensor.Uint8, Shape: []int{1}}
-	}
-	custom := func(operator string) []byte {
-		return tflitemodel.Model{Graphs: []tflitemodel.Graph{{
-			Tensors:   []tflitemodel.Tensor{byte1("x"), byte1("y")},
-			Operators: []tflitemodel.Operator{{Op: tflitemodel.Custom, Custom: operator, Inputs: []int{0}, Outputs: []int{1}}},
-			Inputs:    []int{0}, Outputs: []int{1},
-		}}}.Encode()
-	}
-	edgeTPU := custom("edgetpu-custom-op")
+	edgeTPU := tflitemodel.CustomOperator("edgetpu-custom-op", tensor.Uint8, 1)
 	tests := map[string]struct {
 		spec      string
 		model     []byte
@@ -81,7 +71,7 @@ func TestCheckFindsEverythingThatNeedsNoLoad(t *testing.T) {
 			warnings: []string{"model.path: the model keeps values from one request to the next: all clients share them, and one request is computed at a time"},
 		},
 		"a model for a processor that no runtime reaches": {
-			spec: `{"model":{"path":"m.tflite"}}`, model: custom("ethos-u"), machine: big, threads: 4, kind: fault.Unsupported,
+			spec: `{"model":{"path":"m.tflite"}}`, model: tflitemodel.CustomOperator("ethos-u", tensor.Uint8, 1), machine: big, threads: 4, kind: fault.Unsupported,
 			problems: fault.Problems{{
 				Path: "model.path", Message: "the model is compiled for an Ethos-U, which runs beside a microcontroller and has no runtime here",
 				Hint: "Deploy the model that Vela was given.",
@@ -122,7 +112,7 @@ func TestCheckFindsEverythingThatNeedsNoLoad(t *testing.T) {
 			}},
 		},
 		"what runs on an Edge TPU alone, without one": {
-			spec: `{"model":{"path":"m.tflite"},"deployment":{"device_type":"tpu","fallback":"cpu"}}`, model: forEdgeTPU(), machine: big, threads: 4, kind: fault.Unsupported,
+			spec: `{"model":{"path":"m.tflite"},"deployment":{"device_type":"tpu","fallback":"cpu"}}`, model: edgeTPU, machine: big, threads: 4, kind: fault.Unsupported,
 			problems: fault.Problems{{
 				Path: "deployment.device_type", Message: "no tpu on this machine (looked for /dev/tpu*)",
 				Hint: "Deploy it where such a device is, or deploy the model that it was made from.",

@@ -38,18 +38,14 @@ func (f *Findings) checkVariants(file *deployfile.File, variants []modelfile.Fil
 			f.fault(key, err)
 		}
 		f.Variants = append(f.Variants, info) // nil with the error
-		if info == nil || !f.known() || len(info.Signature.Inputs) == 0 || file.Deployment.Runtime == "openvino" {
+		if info == nil || f.Model == nil || file.Deployment.Runtime == "openvino" ||
+			len(info.Signature.Inputs) == 0 || len(f.Model.Signature.Inputs) == 0 { // an engine declares none
 			continue
 		}
 		if reason := choice.Differs(f.Model.Signature, info.Signature); reason != "" {
 			f.warn("%s: %s will not be taken: %s", key, file.Model.Variants[i].Path, reason)
 		}
 	}
-}
-
-// known says whether the model's file declares what the model takes and gives.
-func (f *Findings) known() bool {
-	return f.Model != nil && len(f.Model.Signature.Inputs) > 0
 }
 
 // CheckData reads the labels and the golden cases of a deployment, nil for none, and

@@ -87,21 +87,9 @@ func (m accelerated) Devices(kind string) (found []device.Accelerator, lookedFor
 	}}, nil
 }
 
-// forEdgeTPU is a model that its compiler has made.
-func forEdgeTPU() []byte {
-	byte1 := func(name string) tflitemodel.Tensor {
-		return tflitemodel.Tensor{Name: name, DType: tensor.Uint8, Shape: []int{1}}
-	}
-	return tflitemodel.Model{Graphs: []tflitemodel.Graph{{
-		Tensors:   []tflitemodel.Tensor{byte1("x"), byte1("y")},
-		Operators: []tflitemodel.Operator{{Op: tflitemodel.Custom, Custom: "edgetpu-custom-op", Inputs: []int{0}, Outputs: []int{1}}},
-		Inputs:    []int{0}, Outputs: []int{1},
-	}}}.Encode()
-}
-
 func TestTheReferenceIsTheModelOnTheCPUWhereItRunsThere(t *testing.T) {
 	engine := append([]byte("ftrt"), make([]byte, 1000)...)
-	edgeTPU := forEdgeTPU()
+	edgeTPU := tflitemodel.CustomOperator("edgetpu-custom-op", tensor.Uint8, 1)
 	digits := model(t, "digits.onnx")
 	for name, tt := range map[string]struct {
 		keys    string

@@ -223,7 +223,7 @@ func TestTheModelsFileFillsInWhatTheDeploymentLeavesOut(t *testing.T) {
 			n.close()
 			after := newNode(t, dir)
 			after.set(picture)
-			if err := after.manager.Restore(t.Context()); err != nil {
+			if err := after.manager.Restore(); err != nil {
 				t.Fatal(err)
 			}
 			compare("after a restart", after)

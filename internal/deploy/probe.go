@@ -31,8 +31,8 @@ func (m *Manager) golden(file *deployfile.File, digest string, g inference.Signa
 	if err != nil {
 		return nil, err
 	}
-	defer memory.Close()                                                                 //nolint:errcheck // only read
-	cases, err := goldenCases(g, bytes.Clone(memory.Bytes()), file.Deployment.BatchSize) // arrays may be views of the data
+	defer memory.Close() //nolint:errcheck // only read
+	cases, err := goldenCases(g, memory.Bytes(), file.Deployment.BatchSize)
 	if err != nil {
 		return nil, &fault.Error{Kind: fault.KindOf(err), Op: "deploy.golden", Subject: goldenKey, Hint: fault.HintOf(err), Err: err}
 	}

@@ -91,7 +91,7 @@ func TestACrashInAnyPhaseLeavesTheOldVersionOrTheNewOne(t *testing.T) {
 				t.Fatal(err)
 			}
 			after.set(behaviour{add: 7})
-			if err := after.manager.Restore(t.Context()); err != nil {
+			if err := after.manager.Restore(); err != nil {
 				t.Fatal(err)
 			}
 			version, _ := after.ask()
@@ -146,7 +146,7 @@ func TestCommittedModelsServeAgainAfterARestart(t *testing.T) {
 
 	n = newNode(t, dir)
 	n.set(behaviour{add: 1})
-	if err := n.manager.Restore(t.Context()); err != nil {
+	if err := n.manager.Restore(); err != nil {
 		t.Fatal(err)
 	}
 	if version, y := n.ask(); version != 1 || y != 1 {
@@ -176,7 +176,7 @@ func TestAnAnswerThatChangedIsNoticedAfterARestart(t *testing.T) {
 	n.close()
 	n = newNode(t, dir)
 	n.set(behaviour{add: 2})
-	if err := n.manager.Restore(t.Context()); err != nil {
+	if err := n.manager.Restore(); err != nil {
 		t.Fatal(err)
 	}
 	_, err := n.served["m"].CheckModel(t.Context(), n.clock.Now)
@@ -198,7 +198,7 @@ func TestAnAnswerToAnotherQuestionIsNotComparedAfterARestart(t *testing.T) {
 	})
 	n = newNode(t, dir)
 	n.set(behaviour{add: 2})
-	if err := n.manager.Restore(t.Context()); err != nil {
+	if err := n.manager.Restore(); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := n.served["m"].CheckModel(t.Context(), n.clock.Now); err != nil {
@@ -213,7 +213,7 @@ func TestAModelThatIsNotLoadedAfterARestartAnswersWithTheReason(t *testing.T) {
 	n.close()
 	n = newNode(t, dir)
 	n.set(behaviour{load: func() error { return fault.New(fault.Unsupported, "fake.load", "the library is gone") }})
-	if err := n.manager.Restore(t.Context()); err != nil {
+	if err := n.manager.Restore(); err != nil {
 		t.Fatal(err)
 	}
 	_, err := n.server.Resolve("m", "")
@@ -237,7 +237,7 @@ func TestANodeThatStopsWhileItLoadsCommittedModelsReportsNoFailure(t *testing.T)
 		}
 		return fault.New(fault.Canceled, "fake.load", "the load was canceled")
 	}})
-	if err := n.manager.Restore(t.Context()); err != nil {
+	if err := n.manager.Restore(); err != nil {
 		t.Fatal(err)
 	}
 	if log := n.logged.String(); strings.Contains(log, "level=ERROR") || !strings.Contains(log, "since the node stops") {
@@ -263,7 +263,7 @@ func TestAnUndeployedModelIsGoneForGood(t *testing.T) {
 	check(t, "Undeploy again", n.manager.Undeploy("m"), fault.NotFound, `model "m" is not deployed`, "verge status lists the models that are.")
 	n.close()
 	n = newNode(t, dir)
-	if err := n.manager.Restore(t.Context()); err != nil {
+	if err := n.manager.Restore(); err != nil {
 		t.Fatal(err)
 	}
 	if len(n.server.Models()) != 0 {
@@ -362,7 +362,7 @@ func TestAStateThatCannotBeUsedIsRefusedAndLeft(t *testing.T) {
 			before, _ := os.ReadFile(path)
 			m, err := deploy.Open(host)
 			if err == nil {
-				err = m.Restore(t.Context())
+				err = m.Restore()
 				m.Close()
 			}
 			check(t, "Open", err, test.kind, test.message, test.hint)

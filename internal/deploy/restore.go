@@ -55,11 +55,8 @@ func (m *Manager) Announce() error {
 
 // Restore loads every committed model again and lets it serve. Until then their
 // names answer that they are loading; a model that cannot be loaded answers with
-// the reason. It returns when all have been tried.
-func (m *Manager) Restore(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(m.ctx, cancel)()
+// the reason. It returns when all have been tried, or the manager is closed.
+func (m *Manager) Restore() error {
 	records, err := m.store.models()
 	if err != nil {
 		return err
@@ -73,25 +70,25 @@ func (m *Manager) Restore(ctx context.Context) error {
 		m.mu.Lock()
 		m.busy[record.Name] = "the restart"
 		m.mu.Unlock()
-		wg.Go(func() { m.restore(ctx, record) })
+		wg.Go(func() { m.restore(record) })
 	}
 	wg.Wait()
 	return nil
 }
 
-func (m *Manager) restore(ctx context.Context, record *modelRecord) {
+func (m *Manager) restore(record *modelRecord) {
 	log := m.host.Log.With("model", record.Name, "version", record.Serving.Version)
 	defer func() { // not before it serves: a deployment that was faster would be replaced
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		delete(m.busy, record.Name)
 	}()
-	served, err := m.reload(ctx, record)
+	served, err := m.reload(m.ctx, record)
 	switch {
 	case err == nil:
 		m.activate(served)
 		log.Info("committed model serves again")
-	case ctx.Err() != nil || m.ctx.Err() != nil:
+	case m.ctx.Err() != nil:
 		log.Info("committed model was not loaded, since the node stops")
 	default:
 		log.Error("committed model was not loaded", "err", err)

@@ -56,7 +56,7 @@ func custom(t reflect.Type) *jsonschema.Schema {
 
 // providerSchema is that of a name, or of an object with one.
 func providerSchema() *jsonschema.Schema {
-	one, longest, most := uint64(1), uint64(4096), uint64(64)
+	one, longest, most := uint64(1), uint64(maxProviderName), uint64(maxProviderOptions)
 	name := &jsonschema.Schema{Type: "string", MinLength: &one, MaxLength: &longest}
 	values := &jsonschema.Schema{OneOf: []*jsonschema.Schema{{Type: "string"}, {Type: "number"}, {Type: "boolean"}}}
 	object := &jsonschema.Schema{

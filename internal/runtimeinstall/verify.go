@@ -9,9 +9,9 @@ import (
 )
 
 // Verify reads the library that Find returns, or the first that is there where none can
-// be used, and compares its bytes with the lock file's. It fails with fault.Corrupt where an installed one has changed, and with
-// fault.Unsupported where it is another than the lock file pins: one that came with
-// the system, or another version. progress may be nil.
+// be used, and compares its bytes with the lock file's. It fails with fault.Corrupt where
+// an installed one has changed, and with fault.Unsupported where it is another than the
+// lock file pins: one that came with the system, or another version. progress may be nil.
 func (r *Runtimes) Verify(ctx context.Context, name string, progress Progress) (Found, error) {
 	const op = "runtimeinstall.verify"
 	found, err := r.Find(name)

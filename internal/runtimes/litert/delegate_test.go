@@ -55,16 +55,7 @@ func symbol(tb testing.TB, path, name string) uintptr {
 // custom returns a model of one custom operator from x FP32[?] to y FP32[?].
 func custom(name string) []byte { return customOf(name, tensor.FP32) }
 
-func customOf(name string, d tensor.DType) []byte {
-	value := func(name string) tflitemodel.Tensor {
-		return tflitemodel.Tensor{Name: name, DType: d, Shape: []int{-1}}
-	}
-	return tflitemodel.Model{Graphs: []tflitemodel.Graph{{
-		Tensors:   []tflitemodel.Tensor{value("x"), value("y")},
-		Operators: []tflitemodel.Operator{{Op: tflitemodel.Custom, Custom: name, Inputs: []int{0}, Outputs: []int{1}}},
-		Inputs:    []int{0}, Outputs: []int{1},
-	}}}.Encode()
-}
+func customOf(name string, d tensor.DType) []byte { return tflitemodel.CustomOperator(name, d, -1) }
 
 // lifts checks that a session adds 1, in one slot and then in another, for several shapes.
 func lifts(tb testing.TB, session inference.Session) {

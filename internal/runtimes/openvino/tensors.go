@@ -101,11 +101,8 @@ func (a *api) fetch(request uintptr, i int, spec inference.Spec) (m madeOutput, 
 	if uintptr(uint32(element)) != elementOf(spec.DType) { // the library wrote an int
 		return m, fmt.Errorf("has element type number %d, want %s", int32(element), spec.DType) // the library wrote an int
 	}
-	if m.shape, err = a.shape(m.handle); err != nil {
-		if !a.isScalar(m.handle, spec.DType) {
-			return m, err
-		}
-		m.shape = []int64{} // which the library has no ov_shape_t for
+	if m.shape, err = a.shape(m.handle, spec.DType); err != nil {
+		return m, err
 	}
 	size, err := tensor.ByteSize(spec.DType, m.shape)
 	if err != nil || size == 0 {
@@ -126,11 +123,14 @@ func (a *api) isScalar(handle uintptr, d tensor.DType) bool {
 	return err == nil && a.call(tensorGetByteSize, handle, uintptr(unsafe.Pointer(&size))) == nil && size == uintptr(one)
 }
 
-// shape returns the shape of an ov_tensor; never nil. It fails for a scalar: up to release
-// 2026.4, ov_shape_create makes no shape without dimensions.
-func (a *api) shape(handle uintptr) ([]int64, error) {
+// shape returns the shape of an ov_tensor; never nil. The library gives none of a scalar:
+// up to release 2026.4, ov_shape_create makes no shape without dimensions.
+func (a *api) shape(handle uintptr, d tensor.DType) ([]int64, error) {
 	var raw [2]uintptr // ov_shape_t: {rank, dimensions}
 	if status := a.call(tensorGetShape, handle, uintptr(unsafe.Pointer(&raw))); status != nil {
+		if a.isScalar(handle, d) {
+			return []int64{}, nil
+		}
 		return nil, status
 	}
 	defer native.Call(a.functions[shapeFree], uintptr(unsafe.Pointer(&raw)))

@@ -191,13 +191,14 @@ func Weights(n int) []byte {
 }
 
 // Unknown returns a model with an operator that nobody has.
-func Unknown() []byte {
+func Unknown() []byte { return CustomOperator("Levitate", tensor.FP32, 1) }
+
+// CustomOperator returns a model whose output y is what the custom operator of that name
+// makes of its input x, both of type d and that shape.
+func CustomOperator(name string, d tensor.DType, shape ...int) []byte {
 	return single(Graph{
-		Tensors: []Tensor{
-			{Name: "x", DType: tensor.FP32, Shape: []int{1}},
-			{Name: "y", DType: tensor.FP32, Shape: []int{1}},
-		},
-		Operators: []Operator{{Op: Custom, Custom: "Levitate", Inputs: []int{0}, Outputs: []int{1}}},
+		Tensors:   []Tensor{{Name: "x", DType: d, Shape: shape}, {Name: "y", DType: d, Shape: shape}},
+		Operators: []Operator{{Op: Custom, Custom: name, Inputs: []int{0}, Outputs: []int{1}}},
 		Inputs:    []int{0}, Outputs: []int{1},
 	})
 }
