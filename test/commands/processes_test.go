@@ -194,7 +194,8 @@ func (f *following) reach(phase client.Phase) {
 	for f.last.Type != client.EventPhase || f.last.Phase != phase {
 		if !f.next() {
 			_ = f.cmd.Wait() // its standard error is told
-			f.p.t.Fatalf("it ended before %s: %s", phase, f.errs)
+			last, _ := json.Marshal(f.last)
+			f.p.t.Fatalf("it ended before %s, with %s: %s", phase, last, f.errs)
 		}
 	}
 }
