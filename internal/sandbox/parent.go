@@ -72,7 +72,9 @@ func (p Parent) Enforced() string {
 }
 
 // New makes a group whose processes together take at most memory bytes; 0 makes
-// one that only measures, as the zero Parent does. The name is one path element.
+// one that only measures, as the zero Parent does. The name is one path element. A group
+// of that name without processes is replaced: a process that is killed leaves its groups,
+// and another one may get its number, in a container always the same.
 func (p Parent) New(name string, memory int64) (*Group, error) {
 	const op = "sandbox.new"
 	if p.kind == "" || memory <= 0 {
@@ -82,7 +84,11 @@ func (p Parent) New(name string, memory int64) (*Group, error) {
 		return nil, fault.New(fault.Invalid, op, "group name %q, want one path element", name)
 	}
 	g := &Group{path: filepath.Join(p.path, name), kind: p.kind, remove: p.tree.remove}
-	if err := p.tree.mkdir(g.path); err != nil {
+	err := p.tree.mkdir(g.path)
+	if errors.Is(err, fs.ErrExist) && p.tree.remove(g.path) == nil { // the kernel removes none that has processes
+		err = p.tree.mkdir(g.path)
+	}
+	if err != nil {
 		return nil, fault.New(fault.Exhausted, op, "make control group: %w", err)
 	}
 	if err := g.limit(memory); err != nil {

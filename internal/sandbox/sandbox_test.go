@@ -3,6 +3,7 @@ package sandbox_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -208,6 +209,37 @@ func TestMemoryIsWhatIsNoFile(t *testing.T) {
 	_, err := sandbox.Memory(1 << 30)
 	if fault.KindOf(err) != fault.NotFound {
 		t.Errorf("Memory of no process = %v, want not_found", err)
+	}
+}
+
+func TestAGroupThatAKilledProcessLeftIsReplaced(t *testing.T) {
+	parent := sandbox.Find("/proc/self", "")
+	if parent.Enforced() == sandbox.No {
+		t.Skip("needs a control group with the memory controller that it may write to")
+	}
+	name := fmt.Sprintf("verge-left-%d", os.Getpid())
+	if _, err := parent.New(name, 32<<20); err != nil { // and never closed
+		t.Fatal(err)
+	}
+	g, err := parent.New(name, 48<<20)
+	if err != nil {
+		t.Fatalf("New beside the one that was left = %v", err)
+	}
+	sleep := exec.CommandContext(t.Context(), "sleep", "60")
+	sleep.SysProcAttr = &syscall.SysProcAttr{}
+	if err = errors.Join(g.Prepare(sleep.SysProcAttr), sleep.Start()); err == nil {
+		err = g.Add(sleep.Process.Pid)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = parent.New(name, 48<<20)
+	if fault.KindOf(err) != fault.Exhausted || !strings.HasSuffix(fault.Message(err), ": file exists") {
+		t.Errorf("New beside one with a process = %v, want that it exists", err)
+	}
+	_ = errors.Join(sleep.Process.Kill(), sleep.Wait()) // it was killed
+	if err := g.Close(); err != nil {
+		t.Errorf("Close = %v", err)
 	}
 }
 
