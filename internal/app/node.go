@@ -110,9 +110,6 @@ func Start(cfg config.Config, workerCommand []string, log *slog.Logger) (_ *Node
 	if n.manager, err = deploy.Open(n.deployHost(temporary)); err != nil {
 		return nil, err
 	}
-	if err := n.manager.Announce(); err != nil {
-		return nil, err
-	}
 	if err := n.listen(); err != nil {
 		return nil, err
 	}
@@ -170,11 +167,7 @@ func (n *Node) run() {
 		})
 		n.log.Info("listening", "network", l.Addr().Network(), "address", l.Addr().String())
 	}
-	n.running.Go(func() {
-		if err := n.manager.Restore(); err != nil {
-			n.log.Error("committed models were not read", "err", err)
-		}
-	})
+	n.running.Go(n.manager.Restore)
 }
 
 // Addresses returns where the node answers, in the form that client.New takes;

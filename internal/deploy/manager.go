@@ -80,6 +80,8 @@ type Manager struct {
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 
+	committed []*modelRecord // models that served when the manager was opened: for Restore
+
 	mu      sync.Mutex // guards all below
 	closed  bool
 	busy    map[string]string             // model → what goes on with it
@@ -91,8 +93,9 @@ type Manager struct {
 	unused  map[string]time.Time          // artifacts that none has asked for yet → first seen
 }
 
-// Open reads the state file, ends what a crash interrupted, and returns a
-// Manager that serves nothing yet: see Restore.
+// Open reads the state file, ends what a crash interrupted, and returns a Manager that
+// serves nothing yet. Names of committed models answer that they are loading, and are
+// refused to deployments, until Restore has been called and has tried them.
 func Open(host Host) (*Manager, error) {
 	s, err := openStore(host.StatePath)
 	if err != nil {
@@ -104,7 +107,11 @@ func Open(host Host) (*Manager, error) {
 		logs: map[string]*eventLog{}, serving: map[string]*Served{}, used: map[string]bool{}, unused: map[string]time.Time{},
 	}
 	m.ctx, m.cancel = context.WithCancel(context.Background())
-	if err := m.recover(); err != nil {
+	err = m.recover()
+	if err == nil {
+		err = m.claim()
+	}
+	if err != nil {
 		m.Close() //nolint:errcheck,gosec // the first error counts
 		return nil, err
 	}

@@ -91,9 +91,7 @@ func TestACrashInAnyPhaseLeavesTheOldVersionOrTheNewOne(t *testing.T) {
 				t.Fatal(err)
 			}
 			after.set(behaviour{add: 7})
-			if err := after.manager.Restore(); err != nil {
-				t.Fatal(err)
-			}
+			after.manager.Restore()
 			version, _ := after.ask()
 			if phase == client.PhaseActivating {
 				if d.Phase != client.PhaseCommitted || d.Error != nil || version != 2 {
@@ -146,9 +144,7 @@ func TestCommittedModelsServeAgainAfterARestart(t *testing.T) {
 
 	n = newNode(t, dir)
 	n.set(behaviour{add: 1})
-	if err := n.manager.Restore(); err != nil {
-		t.Fatal(err)
-	}
+	n.manager.Restore()
 	if version, y := n.ask(); version != 1 || y != 1 {
 		t.Errorf("version %d answers %g, want 1 and 1", version, y)
 	}
@@ -176,9 +172,7 @@ func TestAnAnswerThatChangedIsNoticedAfterARestart(t *testing.T) {
 	n.close()
 	n = newNode(t, dir)
 	n.set(behaviour{add: 2})
-	if err := n.manager.Restore(); err != nil {
-		t.Fatal(err)
-	}
+	n.manager.Restore()
 	_, err := n.served["m"].CheckModel(t.Context(), n.clock.Now)
 	if err == nil || fault.KindOf(err) != fault.Corrupt || !strings.HasPrefix(fault.Message(err), `the answer to the known input changed: output "y": element `) {
 		t.Errorf("CheckModel = %v", err)
@@ -198,9 +192,7 @@ func TestAnAnswerToAnotherQuestionIsNotComparedAfterARestart(t *testing.T) {
 	})
 	n = newNode(t, dir)
 	n.set(behaviour{add: 2})
-	if err := n.manager.Restore(); err != nil {
-		t.Fatal(err)
-	}
+	n.manager.Restore()
 	if _, err := n.served["m"].CheckModel(t.Context(), n.clock.Now); err != nil {
 		t.Errorf("CheckModel = %v, want no comparison", err)
 	}
@@ -213,9 +205,7 @@ func TestAModelThatIsNotLoadedAfterARestartAnswersWithTheReason(t *testing.T) {
 	n.close()
 	n = newNode(t, dir)
 	n.set(behaviour{load: func() error { return fault.New(fault.Unsupported, "fake.load", "the library is gone") }})
-	if err := n.manager.Restore(); err != nil {
-		t.Fatal(err)
-	}
+	n.manager.Restore()
 	_, err := n.server.Resolve("m", "")
 	check(t, "Resolve", err, fault.Unavailable, `model "m" is not ready: not loaded: the library is gone`, "")
 	n.set(behaviour{add: 3}) // and a new deployment heals it
@@ -237,9 +227,7 @@ func TestANodeThatStopsWhileItLoadsCommittedModelsReportsNoFailure(t *testing.T)
 		}
 		return fault.New(fault.Canceled, "fake.load", "the load was canceled")
 	}})
-	if err := n.manager.Restore(); err != nil {
-		t.Fatal(err)
-	}
+	n.manager.Restore()
 	if log := n.logged.String(); strings.Contains(log, "level=ERROR") || !strings.Contains(log, "since the node stops") {
 		t.Errorf("log:\n%s", log)
 	}
@@ -263,9 +251,7 @@ func TestAnUndeployedModelIsGoneForGood(t *testing.T) {
 	check(t, "Undeploy again", n.manager.Undeploy("m"), fault.NotFound, `model "m" is not deployed`, "verge status lists the models that are.")
 	n.close()
 	n = newNode(t, dir)
-	if err := n.manager.Restore(); err != nil {
-		t.Fatal(err)
-	}
+	n.manager.Restore()
 	if len(n.server.Models()) != 0 {
 		t.Errorf("models %v", n.server.Models())
 	}
@@ -362,7 +348,7 @@ func TestAStateThatCannotBeUsedIsRefusedAndLeft(t *testing.T) {
 			before, _ := os.ReadFile(path)
 			m, err := deploy.Open(host)
 			if err == nil {
-				err = m.Restore()
+				m.Restore()
 				m.Close()
 			}
 			check(t, "Open", err, test.kind, test.message, test.hint)

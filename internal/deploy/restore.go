@@ -41,39 +41,33 @@ func (m *Manager) recover() error {
 	return nil
 }
 
-// Announce lets the names of committed models answer that they are loading. It
-// comes before the doors are opened, and Restore behind it.
-func (m *Manager) Announce() error {
-	records, err := m.store.models()
-	for _, record := range records {
-		if record.Serving != nil {
-			m.host.Server.Announce(record.Name, "loading after a start of the node")
-		}
-	}
-	return err
-}
-
-// Restore loads every committed model again and lets it serve. Until then their
-// names answer that they are loading; a model that cannot be loaded answers with
-// the reason. It returns when all have been tried, or the manager is closed.
-func (m *Manager) Restore() error {
+// claim marks every committed model as being restarted: its name answers that it is
+// loading, and nothing is begun with it before Restore has tried it.
+func (m *Manager) claim() error {
 	records, err := m.store.models()
 	if err != nil {
 		return err
 	}
-	var wg sync.WaitGroup
 	for _, record := range records {
 		if record.Serving == nil {
 			continue
 		}
 		m.host.Server.Announce(record.Name, "loading after a start of the node")
-		m.mu.Lock()
 		m.busy[record.Name] = "the restart"
-		m.mu.Unlock()
+		m.committed = append(m.committed, record)
+	}
+	return nil
+}
+
+// Restore loads every model that was committed when the manager was opened, and lets
+// it serve; one that cannot be loaded answers with the reason. It returns when all have
+// been tried, or the manager is closed, and is called once.
+func (m *Manager) Restore() {
+	var wg sync.WaitGroup
+	for _, record := range m.committed {
 		wg.Go(func() { m.restore(record) })
 	}
 	wg.Wait()
-	return nil
 }
 
 func (m *Manager) restore(record *modelRecord) {
