@@ -22,6 +22,13 @@ func Declare(data []byte, s inference.Signature) (stateful bool) {
 	return o.stateful
 }
 
+// Listen returns what the process writes to its standard error while do runs, and
+// Messages what the library has written among it.
+var (
+	Listen   = listen
+	Messages = messages
+)
+
 // Clean shortens a text of a library.
 func Clean(text string) string { return clean(text) }
 

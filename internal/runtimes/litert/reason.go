@@ -4,6 +4,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -51,55 +52,61 @@ func (a *api) said(f *failure, accelerators uintptr, again func(env uintptr)) *f
 	if !ok {
 		return f
 	}
-	var lines []string
-	for line := range strings.Lines(said) {
-		if text, marked := strings.CutPrefix(line, "INFO: "); marked {
-			line = text
-			if strings.Contains(line, "Created TensorFlow Lite") {
-				continue
-			}
-		}
-		for _, level := range []string{"ERROR: ", "WARNING: "} {
-			line = strings.TrimPrefix(line, level)
-		}
-		lines = append(lines, line)
-	}
-	return &failure{status: f.status, text: clean(strings.Join(lines, ""))}
+	return &failure{status: f.status, text: clean(strings.Join(messages(said), "\n"))}
 }
 
-// listen returns what the process writes to its standard error while do runs, and
-// passes it on. It fails where the descriptors cannot be had.
+// messages are what the library has written among all that the process wrote: lines
+// that begin with their severity. The library writes the severity first and then the
+// text: what another thread puts between them is taken for the text.
+func messages(said string) (all []string) {
+	for line := range strings.Lines(said) {
+		for _, severity := range []string{"INFO: ", "WARNING: ", "ERROR: "} {
+			if text, marked := strings.CutPrefix(line, severity); marked && !strings.Contains(text, "Created TensorFlow Lite") {
+				all = append(all, text)
+			}
+		}
+	}
+	return all
+}
+
+var stderr sync.Mutex //nolint:gochecknoglobals // the process has one standard error: it is held while someone listens to it
+
+// listen returns what the process writes to its standard error while do runs, the last
+// 64 KiB of it, and then passes it on. It fails where the descriptors cannot be had.
+// It goes into a file, not a pipe: nobody who writes has to wait for a reader, and
+// nothing here for the end of another process that has the descriptor too.
 func listen(do func()) (said string, ok bool) {
 	const most = 64 << 10
-	r, w, err := os.Pipe()
+	stderr.Lock()
+	defer stderr.Unlock()
+	fd, err := unix.MemfdCreate("stderr", unix.MFD_CLOEXEC)
 	if err != nil {
 		return "", false
 	}
-	defer r.Close() //nolint:errcheck // only read
+	file := os.NewFile(uintptr(fd), "stderr")
+	defer file.Close()                                                              //nolint:errcheck // it goes with the descriptor
+	if _, err = unix.FcntlInt(file.Fd(), unix.F_SETFL, unix.O_APPEND); err != nil { // no line overwrites another
+		return "", false
+	}
 	old, err := unix.FcntlInt(2, unix.F_DUPFD_CLOEXEC, 3)
 	if err != nil {
-		w.Close() //nolint:errcheck,gosec // nothing was written
 		return "", false
 	}
 	terminal := os.NewFile(uintptr(old), "stderr")
 	defer terminal.Close() //nolint:errcheck // another descriptor of it stays
-	if err = unix.Dup3(int(w.Fd()), 2, 0); err != nil {
-		w.Close() //nolint:errcheck,gosec // nothing was written
+	if err = unix.Dup3(fd, 2, 0); err != nil {
 		return "", false
 	}
-	var kept strings.Builder
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		both := io.TeeReader(r, terminal)
-		_, _ = io.Copy(&kept, io.LimitReader(both, most)) // what was read counts
-		_, _ = io.Copy(io.Discard, both)
-	}()
 	do()
-	restored := unix.Dup3(old, 2, 0) == nil
-	w.Close() //nolint:errcheck,gosec // the copy at 2 is gone too
-	if restored {
-		<-done
+	if err = unix.Dup3(old, 2, 0); err != nil {
+		return "", false
 	}
-	return kept.String(), restored
+	size, err := file.Seek(0, io.SeekEnd)
+	if err != nil {
+		return "", false
+	}
+	_, _ = io.Copy(terminal, io.NewSectionReader(file, 0, size)) // as far as it is taken
+	last := make([]byte, min(size, most))
+	n, _ := file.ReadAt(last, size-int64(len(last))) // what was read counts
+	return string(last[:n]), true
 }
