@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"verge/internal/config"
+	"verge/internal/deployfile"
 	"verge/internal/fault"
 	"verge/internal/inference"
 	"verge/internal/runtimeinstall"
@@ -86,7 +87,7 @@ func (r *runtimes) get(name, isolation string) (inference.Runtime, error) {
 	if err != nil {
 		return nil, err
 	}
-	if isolation != "none" {
+	if isolation != deployfile.IsolationNone {
 		return r.host.Runtime(name, found.Path), nil
 	}
 	r.mu.Lock()

@@ -65,13 +65,14 @@ type Trial struct {
 
 	limit   string // the key of the limit that it is over; "" for none
 	differs bool   // its signature is not the reference's
+	late    bool   // it took longer than the budget
 	hint    string // of what failed
 }
 
 // Figures are what was measured of a way.
 type Figures struct {
-	Throughput float64 `json:"throughput_rps"` // requests answered a second, with as many at a time as it runs
-	P50MS      float64 `json:"p50_ms"`         // of one request at a time
+	Throughput float64 `json:"throughput_rps,omitempty"` // requests answered a second, with as many at a time as it runs; 0 where it was not measured
+	P50MS      float64 `json:"p50_ms"`                   // of one request at a time
 	P95MS      float64 `json:"p95_ms"`
 	PeakMB     float64 `json:"peak_mb,omitempty"` // of its process; 0 where that cannot be measured
 	LoadMS     float64 `json:"load_ms"`
@@ -111,6 +112,9 @@ type Plan struct {
 	Rungs     [][]Way // the preferred ones first
 	Ladder    bool    // they are those of a ladder; else there is one
 	Fastest   bool    // of a rung: measure all of it; else its first one that will do
+	// Budget is the most that one way may take to load and be measured, and the time,
+	// counted from when the reference has answered, after which no further way is begun
+	// once there is one to take.
 	Budget    time.Duration
 	LatencyMS float64 // limit on the 95th percentile
 	MemoryMB  int     // limit on the peak
@@ -130,13 +134,14 @@ type Result struct {
 // will do, and then names each with its reason; the result has the trials all the same.
 // It fails as ctx does where that ends first.
 func Choose(ctx context.Context, e Env, p Plan) (Result, error) {
-	c := &choosing{env: e, plan: p, begun: e.Now()}
+	c := &choosing{env: e, plan: p}
 	for _, rung := range p.Rungs {
 		c.total += len(rung)
 	}
 	if err := c.ask(ctx); err != nil {
 		return Result{}, err
 	}
+	c.begun = e.Now()
 	decided := false
 	for _, rung := range p.Rungs {
 		trials, taken, err := c.rung(ctx, rung, decided)
@@ -159,8 +164,8 @@ func Choose(ctx context.Context, e Env, p Plan) (Result, error) {
 type choosing struct {
 	env    Env
 	plan   Plan
-	begun  time.Time
-	number int // of ways tried
+	begun  time.Time // when the reference had answered
+	number int       // of ways tried
 	total  int
 
 	signature *inference.Signature // of the reference; nil where there is none
@@ -180,7 +185,7 @@ func (c *choosing) rung(ctx context.Context, rung []Way, decided bool) (trials [
 			t.Reason = "a better rung of the ladder was taken"
 		case taken >= 0 && !c.plan.Fastest:
 			t.Reason = "one before it was taken"
-		case c.env.Now().Sub(c.begun) > c.plan.Budget:
+		case taken >= 0 && c.left() <= 0:
 			t.Reason = fmt.Sprintf("the budget of %v was spent", c.plan.Budget)
 		default:
 			t = c.try(ctx, w)
@@ -202,6 +207,9 @@ func (c *choosing) rung(ctx context.Context, rung []Way, decided bool) (trials [
 	reasons(trials, taken, c.plan.Fastest)
 	return trials, taken, nil
 }
+
+// left is what is left of the budget.
+func (c *choosing) left() time.Duration { return c.plan.Budget - c.env.Now().Sub(c.begun) }
 
 // scatter is the ratio by which two measurements of the same throughput may differ.
 const scatter = 1.05
@@ -284,12 +292,12 @@ func (c *choosing) none() error {
 // what else there was against the ways.
 func (c *choosing) advice() string {
 	var over []string
-	differs, hint := false, ""
+	differs, late, hint := false, false, ""
 	for _, t := range c.result.Trials {
 		if t.limit != "" && !slices.Contains(over, t.limit) {
 			over = append(over, t.limit)
 		}
-		differs = differs || t.differs
+		differs, late = differs || t.differs, late || t.late
 		if hint == "" {
 			hint = t.hint
 		}
@@ -300,6 +308,8 @@ func (c *choosing) advice() string {
 		return "Raise " + strings.Join(over, " and ") + ", or add a rung."
 	case len(over) > 0:
 		return "Raise " + strings.Join(over, " and ") + "."
+	case late:
+		return "Name files, devices and a runtime that are faster here, or leave away model.variants, deployment.ladder and optimization_level 2, so that nothing is tried."
 	case c.plan.Ladder:
 		return "Add a rung that this device has, such as cpu fp32."
 	case differs:

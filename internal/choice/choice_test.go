@@ -35,6 +35,7 @@ type model struct {
 	parallel  int
 	peak      int64
 	fails     error
+	hangs     bool // until the request ends
 }
 
 func (m *model) Signature() inference.Signature { return m.signature }
@@ -57,7 +58,11 @@ func (s *slot) Inputs(in []inference.Input) ([][]byte, error) {
 	return [][]byte{s.input}, err
 }
 
-func (s *slot) Run(context.Context) ([]tensor.Tensor, error) {
+func (s *slot) Run(ctx context.Context) ([]tensor.Tensor, error) {
+	if s.model.hangs {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
 	if s.model.fails != nil {
 		return nil, s.model.fails
 	}
@@ -295,6 +300,82 @@ func TestTheBudgetEndsTheTrials(t *testing.T) {
 	got, err := choice.Choose(t.Context(), w.env(), p)
 	if want := "b: untried: the budget of 300ms was spent"; err != nil || got.Taken.File != "a" || outcomes(got)[1] != want {
 		t.Errorf("Choose = %v, %v, %q; want a, and %q", got.Taken, err, outcomes(got), want)
+	}
+}
+
+func TestTheBudgetBeginsWhenTheReferenceHasAnswered(t *testing.T) {
+	w := newWorld()
+	p := plan(w.add("own", 5000, nil), []choice.Way{w.add("a", 10, nil), w.add("b", 1, nil), w.add("c", 1, nil)})
+	p.Fastest, p.Budget = true, time.Second // a takes 0.8 s of it, b the rest
+	check(t, w, p, "a: slower", "b: taken", "c: untried: the budget of 1s was spent")
+}
+
+func TestTheBudgetEndsNothingBeforeOneWillDo(t *testing.T) {
+	w := newWorld()
+	own := w.add("own", 5000, nil)
+	p := plan(own, []choice.Way{own, w.add("wrong", 100, func(m *model) { m.add = 1 })}, []choice.Way{w.add("good", 10, nil), w.add("late", 1, nil)})
+	p.Fastest, p.Budget = true, time.Second
+	check(t, w, p, "own: refused", "wrong: refused", "good: taken", "late: untried: the budget of 1s was spent")
+}
+
+// check compares what becomes of the ways of a plan with how the texts begin.
+func check(t *testing.T, w *world, p choice.Plan, want ...string) {
+	t.Helper()
+	got, err := choice.Choose(t.Context(), w.env(), p)
+	all := outcomes(got)
+	if err != nil || len(all) != len(want) {
+		t.Fatalf("Choose = %q, %v; want %q", all, err, want)
+	}
+	for i := range want {
+		if !strings.HasPrefix(all[i], want[i]) {
+			t.Errorf("%s, want %s", all[i], want[i])
+		}
+	}
+}
+
+func TestAWayThatTakesTooLongIsGivenUp(t *testing.T) {
+	for name, change := range map[string]func(w *world, e *choice.Env){
+		"to load": func(_ *world, e *choice.Env) {
+			load := e.Load
+			e.Load = func(ctx context.Context, way choice.Way) (choice.Loaded, error) {
+				if way.File != "stuck" {
+					return load(ctx, way)
+				}
+				<-ctx.Done()
+				return choice.Loaded{}, fault.New(fault.Deadline, "test", "the load ended").WithHint("Wait longer.")
+			}
+		},
+		"to answer": func(w *world, _ *choice.Env) { w.models["stuck"].hangs = true },
+	} {
+		w := newWorld()
+		own := w.add("own", 10, nil)
+		stuck := w.add("stuck", 1, nil)
+		good := w.add("good", 1, nil)
+		e := w.env()
+		change(w, &e)
+		p := plan(own, []choice.Way{stuck}, []choice.Way{good})
+		p.Budget = 50 * time.Millisecond
+		got, err := choice.Choose(t.Context(), e, p)
+		const reason = "stuck: failed: it was not loaded and measured within 50ms"
+		if err != nil || got.Taken != good || outcomes(got)[0] != reason {
+			t.Errorf("%s: Choose = %v, %v, %q; want good, and %s", name, got.Taken, err, outcomes(got), reason)
+		}
+		p.Rungs = p.Rungs[:1]
+		_, err = choice.Choose(t.Context(), e, p)
+		if hint := fault.HintOf(err); !strings.HasPrefix(hint, "Name files, devices and a runtime that are faster here") {
+			t.Errorf("%s: Choose = %v, hint %q", name, err, hint)
+		}
+	}
+}
+
+func TestAWayIsNotMeasuredToTheEndWhereItsLatencyCannotHold(t *testing.T) {
+	w := newWorld()
+	own := w.add("own", 10, nil)
+	slow := w.add("slow", 60, nil)
+	got, err := choice.Choose(t.Context(), w.env(), plan(own, []choice.Way{slow, own}))
+	// One for the answer, five to warm up, and two of twenty that are over the limit.
+	if runs := w.models["slow"].runs; err != nil || runs != 8 || got.Trials[0].Figures.Throughput != 0 {
+		t.Errorf("Choose = %v, %v after %d runs, want 8", got, err, runs)
 	}
 }
 

@@ -13,6 +13,9 @@
 // the most requests a second; of those that are within 5 % of it, by the one with the
 // lowest median latency.
 //
+// A budget of time bounds each way, and all of the measuring once there is a way to
+// take. Until there is, the next one is tried however late it is.
+//
 // Nothing is taken uncompared. Where the reference gives no answers, ways are compared
 // with the golden ones, and where there are none of those, the choice fails as the
 // reference did.

@@ -48,13 +48,13 @@ func (c *choosing) ask(ctx context.Context) error {
 		return fault.New(fault.KindOf(ctx.Err()), "choice.choose", "stopped while it chose: %w", ctx.Err())
 	case !c.plan.Golden:
 		return &fault.Error{
-			Kind: fault.KindOf(err), Op: "choice.choose", Err: errors.New(c.message(err)),
+			Kind: fault.KindOf(err), Op: "choice.choose", Err: errors.New(Reason(c.env.Name, err)),
 			Subject: fmt.Sprintf("%s, with whose answers those of other ways are compared", c.plan.Reference),
 			Hint:    cmp.Or(fault.HintOf(err), "Give answers to compare with: tests.functional_test.golden."),
 		}
 	}
 	c.answers = golden(c.probes)
-	c.result.Notes = append(c.result.Notes, fmt.Sprintf("the reference, %s, gave no answers, so that others were compared with the golden ones: %s", c.plan.Reference, c.message(err)))
+	c.result.Notes = append(c.result.Notes, fmt.Sprintf("the reference, %s, gave no answers, so that others were compared with the golden ones: %s", c.plan.Reference, Reason(c.env.Name, err)))
 	return nil
 }
 
@@ -90,13 +90,24 @@ func answers(ctx context.Context, session inference.Session, probes []Probe) ([]
 	return all, nil
 }
 
-// try loads and measures one way. One that is within all limits is Slower until the
-// rung is decided.
+// try tries one way for as long as it may take. One that is within all limits is Slower
+// until the rung is decided.
 func (c *choosing) try(ctx context.Context, w Way) Trial {
 	c.number++
 	if c.env.Progress != nil {
 		c.env.Progress(w, c.number, c.total)
 	}
+	limited, cancel := context.WithTimeout(ctx, c.plan.Budget)
+	defer cancel()
+	t := c.measured(limited, w)
+	if t.Outcome == Failed && limited.Err() != nil && ctx.Err() == nil {
+		t.Reason, t.hint, t.late = fmt.Sprintf("it was not loaded and measured within %v", c.plan.Budget), "", true
+	}
+	return t
+}
+
+// measured loads and measures one way.
+func (c *choosing) measured(ctx context.Context, w Way) Trial {
 	t := Trial{Way: w, Outcome: Failed}
 	begin := c.env.Now()
 	loaded, err := c.env.Load(ctx, w)
@@ -131,15 +142,16 @@ func (c *choosing) try(ctx context.Context, w Way) Trial {
 
 // failed is a trial with the reason why nothing more came of it.
 func (c *choosing) failed(t Trial, err error) Trial {
-	t.Reason, t.hint = c.message(err), fault.HintOf(err)
+	t.Reason, t.hint = Reason(c.env.Name, err), fault.HintOf(err)
 	return t
 }
 
-// message is an error for people, who know from elsewhere what is spoken of.
-func (c *choosing) message(err error) string {
+// Reason is the message of an error for people who know already that the model of that
+// name, such as "digits@3", is spoken of.
+func Reason(name string, err error) string {
 	text := fault.Message(err)
-	for before := ""; c.env.Name != "" && before != text; {
-		before, text = text, strings.TrimPrefix(strings.TrimPrefix(text, c.env.Name+": "), "model "+c.env.Name+": ")
+	for before := ""; name != "" && before != text; {
+		before, text = text, strings.TrimPrefix(strings.TrimPrefix(text, name+": "), "model "+name+": ")
 	}
 	return text
 }
@@ -255,8 +267,10 @@ func (c *choosing) measure(ctx context.Context, session inference.Session, f *Fi
 	}
 	sum := stats.Summarize(latencies)
 	f.P50MS, f.P95MS = sum.Percentile(50), sum.Percentile(95)
-	if f.Throughput, err = c.together(ctx, session); err != nil {
-		return err
+	if f.P95MS <= c.plan.LatencyMS { // else it is refused, however much it answers
+		if f.Throughput, err = c.together(ctx, session); err != nil {
+			return err
+		}
 	}
 	if peak, err := c.env.Peak(session); err == nil {
 		f.PeakMB = float64(peak) / (1 << 20)
@@ -264,7 +278,8 @@ func (c *choosing) measure(ctx context.Context, session inference.Session, f *Fi
 	return nil
 }
 
-// series returns the latencies of runs one after the other, in milliseconds.
+// series returns the latencies of runs one after the other, in milliseconds. It ends
+// early where the 95th percentile is over its limit, however fast the others will be.
 func (c *choosing) series(ctx context.Context, session inference.Session) ([]float64, error) {
 	memory := arena.New("choice", region, region)
 	defer memory.Close() //nolint:errcheck // it is only memory
@@ -274,13 +289,16 @@ func (c *choosing) series(ctx context.Context, session inference.Session) ([]flo
 	}
 	defer slot.Close() //nolint:errcheck // the session closes it too
 	var took []float64
-	for i := range warmup + runs {
+	for i, over := 0, 0; i < warmup+runs && over <= runs/20; i++ {
 		begin := c.env.Now()
 		if _, err := inference.Run(ctx, session.Signature(), slot, c.probes[0].Inputs); err != nil {
 			return nil, err
 		}
 		if i >= warmup {
 			took = append(took, ms(c.env.Now().Sub(begin)))
+			if took[len(took)-1] > c.plan.LatencyMS {
+				over++
+			}
 		}
 	}
 	return took, nil

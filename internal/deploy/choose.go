@@ -264,10 +264,15 @@ func (r *run) choose(ctx context.Context) error {
 	plan := r.findings.plan(r.file, r.m.host.Machine, r.m.host.Libraries)
 	key := r.choiceKey(plan)
 	if known, err := r.m.store.choice(key); err == nil && known != nil {
-		r.way = &known.Taken
+		r.way, r.remembered = &known.Taken, key
 		r.verdict(r.choiceVerdict(client.OutcomePass, fmt.Sprintf("%s, as measured on %s", known.Taken, known.Time.Format(time.DateOnly))))
 		return nil
 	}
+	return r.chooseAnew(ctx, plan, key)
+}
+
+// chooseAnew finds the way to run the model by trying, and remembers it.
+func (r *run) chooseAnew(ctx context.Context, plan choice.Plan, key string) error {
 	result, err := choice.Choose(ctx, r.choiceEnv(), plan)
 	for _, note := range result.Notes {
 		r.warn(note)
@@ -278,6 +283,18 @@ func (r *run) choose(ctx context.Context) error {
 	}
 	r.way = &result.Taken
 	return r.m.store.remember(key, remembered{Taken: result.Taken, Time: r.m.host.Now()})
+}
+
+// forgetChoice forgets the remembered choice that this deployment followed: the next one
+// chooses anew.
+func (r *run) forgetChoice() {
+	if r.remembered == "" {
+		return
+	}
+	if err := r.m.store.unchoose(r.remembered); err != nil {
+		r.m.host.Log.Warn("a choice was not forgotten", "deployment_id", r.d.ID, "err", err)
+	}
+	r.remembered = ""
 }
 
 // tell reports every way that was tried, the one that was taken first.
@@ -295,8 +312,12 @@ func (r *run) tell(result choice.Result) {
 		}
 		v := r.choiceVerdict(outcome, fmt.Sprintf("%s: %s", t.Way, t.Reason))
 		if f := t.Figures; f != nil {
-			v.Figure, v.Unit = &f.Throughput, "requests/s"
-			v.Figures = map[string]float64{"throughput_rps": f.Throughput, "p50_ms": f.P50MS, "p95_ms": f.P95MS, "peak_mb": f.PeakMB, "load_ms": f.LoadMS}
+			v.Figures = map[string]float64{"p50_ms": f.P50MS, "p95_ms": f.P95MS, "peak_mb": f.PeakMB, "load_ms": f.LoadMS}
+			v.Figure, v.Unit = &f.P95MS, "ms"
+			if f.Throughput > 0 {
+				v.Figures["throughput_rps"] = f.Throughput
+				v.Figure, v.Unit = &f.Throughput, "requests/s"
+			}
 		}
 		r.verdict(v)
 	}
@@ -330,14 +351,15 @@ func (r *run) choiceEnv() choice.Env {
 // version returns "digits@3".
 func (r *run) version() string { return fmt.Sprintf("%s@%d", r.d.Model, r.d.Version) }
 
-// loadWay loads one way, in a process of its own.
+// loadWay loads one way, in a process of its own whatever the file's isolation is: one
+// that crashes is refused, and hurts nobody.
 func (r *run) loadWay(ctx context.Context, w choice.Way) (choice.Loaded, error) {
 	files, err := r.m.open(r.req.Artifacts, w.Variant)
 	if err != nil {
 		return choice.Loaded{}, err
 	}
 	rel := &release{Version: r.d.Version, Way: &w}
-	rt, err := r.m.host.Runtime(w.Runtime, r.file.Isolation)
+	rt, err := r.m.host.Runtime(w.Runtime, deployfile.IsolationProcess)
 	var session inference.Session
 	if err == nil {
 		o := r.m.options(r.file, rel, r.d.Model, r.threads)

@@ -71,6 +71,73 @@ func TestGoldenAnswersDoInPlaceOfTheReference(t *testing.T) {
 	}
 }
 
+// tried counts the ways that a deployment has tried.
+func tried(d *client.Deployment) (n int) {
+	for _, v := range d.Verdicts {
+		if v.Gate == "choice" && !strings.Contains(v.Detail, "as measured on") {
+			n++
+		}
+	}
+	return n
+}
+
+func TestAChoiceIsRememberedAsLongAsItHolds(t *testing.T) {
+	n := newNode(t, t.TempDir())
+	deploy := func(b behaviour) *client.Deployment {
+		n.set(b)
+		return n.wait(n.submit(n.request(measured, "digits.onnx")).ID)
+	}
+	first := deploy(behaviour{})
+	again := deploy(behaviour{})
+	if first.Phase != client.PhaseCommitted || tried(first) != 2 || again.Phase != client.PhaseCommitted || tried(again) != 0 {
+		t.Fatalf("first %s, %d tried; again %s, %d tried; want 2 and none", first.Phase, tried(first), again.Phase, tried(again))
+	}
+
+	d := deploy(loads(fault.New(fault.Unavailable, "fake.load", "it died").On("m@3")))
+	if d.Phase != client.PhaseCommitted || tried(d) != 2 || len(d.Warnings) != 1 ||
+		!strings.HasSuffix(d.Warnings[0], ", 1 run of 1 thread, which an earlier deployment has chosen, is chosen anew: it does not load: it died") {
+		t.Fatalf("where it does not load any more: %s, %d tried, warnings %q, error %+v", d.Phase, tried(d), d.Warnings, d.Error)
+	}
+	if d = deploy(behaviour{}); tried(d) != 0 {
+		t.Errorf("after that %d ways were tried, want the new choice remembered", tried(d))
+	}
+
+	d = deploy(behaviour{run: func(int) error { return fault.New(fault.Unavailable, "fake.run", "it died") }})
+	if d.Phase != client.PhaseFailed || !strings.Contains(d.Error.Message, "with whose answers those of other ways are compared: it died") {
+		t.Errorf("where nothing runs: %s: %+v; want the reference's failure", d.Phase, d.Error)
+	}
+	if d = deploy(behaviour{}); tried(d) != 2 {
+		t.Errorf("after that %d ways were tried, want 2", tried(d))
+	}
+}
+
+func TestAChoiceThatFailsItsGatesIsForgotten(t *testing.T) {
+	n := newNode(t, t.TempDir())
+	const limited = `{"model":{"path":"m.onnx"},"deployment":{"optimization_level":2,"cpu_threads":1,"memory_limit_mb":20}}`
+	deploy := func(b behaviour) *client.Deployment {
+		n.set(b)
+		return n.wait(n.submit(n.request(limited, "digits.onnx")).ID)
+	}
+	if d := deploy(behaviour{memory: 10 << 20}); d.Phase != client.PhaseCommitted {
+		t.Fatalf("it ended %s: %+v", d.Phase, d.Error)
+	}
+	if d := deploy(behaviour{memory: 100 << 20}); d.Phase != client.PhaseFailed || tried(d) != 0 {
+		t.Fatalf("it ended %s: %+v, %d tried; want the memory gate to fail", d.Phase, d.Error, tried(d))
+	}
+	if d := deploy(behaviour{memory: 10 << 20}); d.Phase != client.PhaseCommitted || tried(d) != 2 {
+		t.Errorf("it ended %s, %d tried; want 2", d.Phase, tried(d))
+	}
+}
+
+func TestWaysAreTriedInProcessesOfTheirOwn(t *testing.T) {
+	n := newNode(t, t.TempDir())
+	d := n.wait(n.submit(n.request(`{"isolation":"none",`+measured[1:], "digits.onnx")).ID)
+	want := []string{"process", "process", "process", "none"} // the reference, two ways, and the candidate
+	if d.Phase != client.PhaseCommitted || !slices.Equal(n.isolations, want) {
+		t.Errorf("it ended %s: %+v, loaded in %q, want %q", d.Phase, d.Error, n.isolations, want)
+	}
+}
+
 // accelerated is a machine with an accelerator of a kind, and a runtime that uses it.
 type accelerated struct {
 	machine

@@ -78,12 +78,13 @@ type node struct {
 	manager   *deploy.Manager
 	machine   machine
 
-	mu        sync.Mutex // guards what follows
-	behaviour behaviour  // of the next load
-	at        func(client.Phase)
-	served    map[string]*deploy.Served
-	gone      []string
-	open      int // sessions
+	mu         sync.Mutex // guards what follows
+	behaviour  behaviour  // of the next load
+	at         func(client.Phase)
+	served     map[string]*deploy.Served
+	gone       []string
+	open       int      // sessions
+	isolations []string // that were asked for
 }
 
 // newNode opens a node over a directory, or over a new one.
@@ -114,7 +115,12 @@ func (n *node) host() deploy.Host {
 			n.reach(client.PhaseChecking)
 			return "1.30.0", nil
 		},
-		Runtime:  func(string, string) (inference.Runtime, error) { return runtime{n}, nil },
+		Runtime: func(_, isolation string) (inference.Runtime, error) {
+			n.mu.Lock()
+			defer n.mu.Unlock()
+			n.isolations = append(n.isolations, isolation)
+			return runtime{n}, nil
+		},
 		Recorder: func() *monitor.Model { return monitor.New(monitor.Default(), n.clock.Now) },
 		Memory: func(s inference.Session) (gate.Usage, error) {
 			b := s.(*session).behaviour

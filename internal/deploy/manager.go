@@ -42,7 +42,7 @@ type Host struct {
 	// Memory measures the process that holds a session; nil where none can be.
 	Memory func(inference.Session) (gate.Usage, error)
 	// Runtime returns the runtime of a name, in worker processes or in this one
-	// ("process", "none").
+	// (a deployfile.File's Isolation).
 	Runtime func(name, isolation string) (inference.Runtime, error)
 	Server  *serve.Server
 	// Recorder makes the statistics of one version.

@@ -24,11 +24,12 @@ type run struct {
 	log    *eventLog
 	cancel context.CancelCauseFunc
 
-	threads   int         // from checking
-	findings  *Findings   // from checking
-	way       *choice.Way // from preparing; nil where there was nothing to choose
-	model     memory      // the verified files, from checking until loading takes them over
-	candidate *Served     // from loading; nil once it serves
+	threads    int         // from checking
+	findings   *Findings   // from checking
+	way        *choice.Way // from preparing; nil where there was nothing to choose
+	remembered string      // key of the choice of an earlier deployment that way is; "" where it is of this one
+	model      memory      // the verified files, from checking until loading takes them over
+	candidate  *Served     // from loading; nil once it serves
 }
 
 func newRun(m *Manager, d *client.Deployment, record *modelRecord, file *deployfile.File, req client.DeploymentRequest) *run {
@@ -49,6 +50,9 @@ func (r *run) execute(ctx context.Context) {
 	}
 	if err != nil {
 		r.end(ctx, err)
+		if ctx.Err() == nil { // a choice that fails its gates is not followed for ever
+			r.forgetChoice()
+		}
 	}
 	r.m.finished(r)
 	r.log.add(endEvent(r.d, r.d.Updated))
@@ -269,18 +273,40 @@ func Undone(file *deployfile.File) (all []string) {
 	return all
 }
 
-// load is the phase that starts a worker with the candidate in it.
+// load is the phase that starts a worker with the candidate in it. Where the way of an
+// earlier choice does not load any more, it is chosen anew.
 func (r *run) load(ctx context.Context) error {
-	bytes := r.model
+	err := r.loadCandidate(ctx)
+	if err == nil || r.remembered == "" || ctx.Err() != nil {
+		return err
+	}
+	r.warn(fmt.Sprintf("%s, which an earlier deployment has chosen, is chosen anew: it does not load: %s", r.way, choice.Reason(r.version(), err)))
+	key := r.remembered
+	r.forgetChoice()
+	if err := r.chooseAnew(ctx, r.findings.plan(r.file, r.m.host.Machine, r.m.host.Libraries), key); err != nil {
+		return err
+	}
+	return r.loadCandidate(ctx)
+}
+
+// loadCandidate loads the model in the way that was chosen.
+func (r *run) loadCandidate(ctx context.Context) error {
+	variant := 0
+	if r.way != nil {
+		variant = r.way.Variant
+	}
+	files := r.model
 	r.model = memory{}
-	if r.way != nil && r.way.Variant > 0 {
-		other, err := r.m.open(r.req.Artifacts, r.way.Variant)
-		if err = errors.Join(err, bytes.close()); err != nil {
+	if variant > 0 || files.model == nil {
+		if err := files.close(); err != nil {
 			return err
 		}
-		bytes = other
+		var err error
+		if files, err = r.m.open(r.req.Artifacts, variant); err != nil {
+			return err
+		}
 	}
-	served, err := r.m.load(ctx, r.d.Model, r.file, bytes, &release{
+	served, err := r.m.load(ctx, r.d.Model, r.file, files, &release{
 		Version: r.d.Version, Deployment: r.d.ID, Spec: r.req.Spec, SpecName: r.req.SpecName, Artifacts: r.req.Artifacts,
 		IgnorePackages: r.req.IgnorePackages, Way: r.way,
 	}, r.threads)

@@ -171,6 +171,13 @@ func (s *store) remember(key string, chosen remembered) error {
 	}))
 }
 
+// unchoose removes a choice.
+func (s *store) unchoose(key string) error {
+	return storageFault(s.db.Update(func(tx *bbolt.Tx) error {
+		return tx.Bucket([]byte(bucketChoices)).Delete([]byte(key))
+	}))
+}
+
 // deployments returns every deployment, in no useful order.
 func (s *store) deployments() ([]*client.Deployment, error) {
 	return readAll[client.Deployment](s.db, bucketDeployments)

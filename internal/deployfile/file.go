@@ -11,6 +11,12 @@ import (
 	"verge/internal/fault"
 )
 
+// The values of File.Isolation.
+const (
+	IsolationProcess = "process"
+	IsolationNone    = "none"
+)
+
 // File is a deployment file with its defaults filled in. Marshalled as JSON it
 // is a deployment file again, with the same meaning.
 type File struct {
@@ -97,7 +103,7 @@ func defaults(deviceType string) *File {
 			Load:        LoadTest{Clients: 10, RequestsPerClient: 20, MinSuccessRate: 0.95},
 		},
 		RequiredPackages: []Requirement{},
-		Isolation:        "process",
+		Isolation:        IsolationProcess,
 	}
 	switch deviceType {
 	case "mobile":
