@@ -106,11 +106,7 @@ func (f *Findings) ofFormat(file *deployfile.File) bool {
 // checkModel reads the model file as far as Go can.
 func (f *Findings) checkModel(file *deployfile.File, model modelfile.File) {
 	const key = "model.path"
-	size := model.Size + model.Weights
-	if limit := file.ModelSizeLimit(); limit > 0 && size > limit {
-		f.problem(fault.TooLarge, key, "Deploy a smaller model, or another deployment.device_type.",
-			"the model has %d bytes, the limit of device_type %s is %d", size, file.Deployment.DeviceType, limit)
-	}
+	f.checkSize(file, key, model)
 	info, err := modelfile.Inspect(model, modelfile.DefaultLimits())
 	if err != nil {
 		f.fault(key, err)
@@ -134,6 +130,15 @@ func (f *Findings) checkModel(file *deployfile.File, model modelfile.File) {
 	if !slices.Contains(runtimes, f.Runtime) {
 		f.problem(fault.Unsupported, "deployment.runtime", "Leave deployment.runtime out.",
 			"%s does not run %s models; %s does", f.Runtime, info.Format, strings.Join(runtimes, " or "))
+	}
+}
+
+// checkSize refuses a file of the model that is too large for the kind of device.
+func (f *Findings) checkSize(file *deployfile.File, key string, model modelfile.File) {
+	size := model.Size + model.Weights
+	if limit := file.ModelSizeLimit(); limit > 0 && size > limit {
+		f.problem(fault.TooLarge, key, "Deploy a smaller model, or another deployment.device_type.",
+			"the model has %d bytes, the limit of device_type %s is %d", size, file.Deployment.DeviceType, limit)
 	}
 }
 

@@ -33,6 +33,7 @@ func (f *Findings) CheckDigests(file *deployfile.File, artifacts map[string]stri
 func (f *Findings) checkVariants(file *deployfile.File, variants []modelfile.File) {
 	for i, v := range variants {
 		key := fmt.Sprintf("model.variants[%d].path", i)
+		f.checkSize(file, key, v)
 		info, err := modelfile.Inspect(v, modelfile.DefaultLimits())
 		if err != nil {
 			f.fault(key, err)

@@ -70,6 +70,24 @@ func TestAVariantOfAnotherSignatureIsTold(t *testing.T) {
 	}
 }
 
+func TestAVariantThatIsTooLargeForTheDeviceIsRefused(t *testing.T) {
+	file, err := deployfile.Parse([]byte(`{"model":{"path":"m.onnx","variants":[{"path":"large.onnx"}]},"deployment":{"device_type":"embedded"}}`), "d.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	small := look(onnxmodel.Identity(tensor.FP32, "n", 4))
+	large := small
+	large.Weights = 64<<20 - small.Size + 1
+	f := deploy.Check(file, small, []modelfile.File{large}, machine{cpus: 4, memory: 1 << 32}, everyLibrary)
+	want := fault.Problem{
+		Path: "model.variants[0].path", Message: "the model has 67108865 bytes, the limit of device_type embedded is 67108864",
+		Hint: "Deploy a smaller model, or another deployment.device_type.",
+	}
+	if f.Kind != fault.TooLarge || len(f.Problems) == 0 || f.Problems[0] != want {
+		t.Errorf("%v: %+v, want %+v", f.Kind, f.Problems, want)
+	}
+}
+
 // look is a model's file of these bytes.
 func look(data []byte) modelfile.File {
 	return modelfile.File{Bytes: bytes.NewReader(data), Size: int64(len(data))}

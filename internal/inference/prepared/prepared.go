@@ -12,7 +12,12 @@
 // An entry belongs to one model, one library, and processors with the same
 // instructions. It comes to be at once and whole, and is on the disk then. Its files
 // have check sums: a bit that a disk has lost would make wrong answers. Who can write
-// there can write what serves anyway, so they are quick ones, CRC-32C.
+// there can write what serves anyway, so they are quick ones, CRC-32C. It is of those
+// files and no others.
+//
+// A library that crashes over an entry is not asked to load it for ever: an entry that
+// a process died of is made anew, and after a second death in a row it is left alone
+// for a day.
 //
 // The folders right below the cache are named after models' digests, so that who owns
 // the cache can tell what is of no use any more. Processes may make the same entry at
@@ -31,11 +36,15 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"verge/internal/inference"
 )
@@ -88,6 +97,16 @@ func (f Folder) Use(ctx context.Context, log *slog.Logger, fill func(folder stri
 			log.DebugContext(ctx, "prepared model is not used", "entry", filepath.Base(f.path), "step", step, "err", err)
 		}
 	}
+	if err := os.MkdirAll(filepath.Dir(f.path), 0o700); err != nil {
+		skip("make", err)
+		return false
+	}
+	mark, err := f.mark(time.Now())
+	if err != nil {
+		skip("mark", err)
+		return false
+	}
+	defer mark.end()
 	if err := f.Check(); err != nil {
 		if !errors.Is(err, fs.ErrNotExist) {
 			skip("check", err)
@@ -117,16 +136,28 @@ func (f Folder) Check() error {
 		return err
 	}
 	var want map[string]uint32
-	if err := json.Unmarshal(text, &want); err != nil {
+	if err = json.Unmarshal(text, &want); err != nil {
 		return fmt.Errorf("%s: %w", sums, err)
 	}
-	for name, sum := range want {
+	if len(want) == 0 {
+		return fmt.Errorf("%s lists nothing", sums)
+	}
+	there, err := os.ReadDir(f.path)
+	if err != nil {
+		return err
+	}
+	for _, file := range there {
+		if _, listed := want[file.Name()]; !listed && file.Name() != sums {
+			return fmt.Errorf("%s is not in %s", file.Name(), sums)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(want)) {
 		got, err := sumFile(f.Path(filepath.Base(name)))
 		if err != nil {
 			return err
 		}
-		if got != sum {
-			return fmt.Errorf("%s has check sum %08x, it was written with %08x", name, got, sum)
+		if got != want[name] {
+			return fmt.Errorf("%s has check sum %08x, it was written with %08x", name, got, want[name])
 		}
 	}
 	return nil
@@ -156,9 +187,9 @@ func (f Folder) Make(fill func(folder string) error) error {
 	for {
 		err := os.Rename(work, f.path)
 		if err == nil {
-			return syncFile(parent)
+			return errors.Join(syncFile(parent), syncFile(filepath.Dir(parent)))
 		}
-		if !errors.Is(err, fs.ErrExist) {
+		if !errors.Is(err, fs.ErrExist) && !errors.Is(err, unix.ENOTDIR) { // ENOTDIR: there is a file of that name
 			return err
 		}
 		if f.Check() == nil {

@@ -96,8 +96,14 @@ func TestAnEntryThatIsNotAsItWasWrittenIsNotUsed(t *testing.T) {
 		{"sums cut", func(e prepared.Folder) error { return os.Truncate(e.Path("sums.json"), 5) }, "sums.json: unexpected end of JSON input"},
 		{"sums gone", func(e prepared.Folder) error { return os.Remove(e.Path("sums.json")) }, "no such file or directory"},
 		{"a path outside", func(e prepared.Folder) error {
-			return os.WriteFile(e.Path("sums.json"), []byte(`{"../../../etc/passwd":0}`), 0o600)
+			return os.WriteFile(e.Path("sums.json"), []byte(`{"../../../etc/passwd":0,"model":0,"weights":0}`), 0o600)
 		}, "/passwd: no such file or directory"},
+		{"one more", func(e prepared.Folder) error { return os.WriteFile(e.Path("blob"), nil, 0o600) }, "blob is not in sums.json"},
+		{"sums of nothing", func(e prepared.Folder) error { return os.WriteFile(e.Path("sums.json"), []byte("{}"), 0o600) }, "sums.json lists nothing"},
+		{"no sums", func(e prepared.Folder) error { return os.WriteFile(e.Path("sums.json"), []byte("null"), 0o600) }, "sums.json lists nothing"},
+		{"a file in its place", func(e prepared.Folder) error {
+			return errors.Join(os.RemoveAll(e.Path("")), os.WriteFile(e.Path(""), nil, 0o600))
+		}, "not a directory"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			entry := prepared.Entry(t.TempDir(), model, "lib", "1.2")
@@ -192,7 +198,6 @@ func TestOneOfThoseThatMakeAnEntryAtTheSameTimeWins(t *testing.T) {
 func TestAnEntryIsMadeOnceAndUsed(t *testing.T) {
 	broken := errors.New("broken")
 	entry := prepared.Entry(t.TempDir(), model, "lib", "1.2")
-	works := func() error { return nil }
 	fails := func() error { return broken }
 	for _, step := range []struct {
 		name   string

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 const (
@@ -31,8 +33,8 @@ func Trim(cache string, needed func(digest string) bool, now time.Time) error {
 		folder := filepath.Join(cache, model.Name())
 		if needed(model.Name()) {
 			errs = append(errs, trimModel(folder, now))
-		} else {
-			errs = append(errs, os.RemoveAll(folder))
+		} else if err := os.RemoveAll(folder); !errors.Is(err, unix.ENOTEMPTY) { // else someone makes an entry there: the next time
+			errs = append(errs, err)
 		}
 	}
 	return errors.Join(errs...)
@@ -51,6 +53,10 @@ func trimModel(folder string, now time.Time) error {
 		info, err := e.Info()
 		switch path := filepath.Join(folder, e.Name()); {
 		case err != nil: // it has gone meanwhile
+		case strings.HasPrefix(e.Name(), marked):
+			if now.Sub(info.ModTime()) > rest {
+				errs = append(errs, os.Remove(path))
+			}
 		case !strings.HasPrefix(e.Name(), temporary):
 			entries = append(entries, entry{Folder{path}, info.ModTime()})
 		case now.Sub(info.ModTime()) > patience:

@@ -34,6 +34,13 @@ func TestWhatIsOfNoUseIsRemoved(t *testing.T) {
 		}
 		age(t, folder, at)
 	}
+	for name, at := range map[string]time.Time{"trying-long-ago": now.Add(-25 * time.Hour), "trying-lately": now.Add(-time.Hour)} {
+		mark := filepath.Join(cache, digest, name)
+		if err := os.WriteFile(mark, []byte("."), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		age(t, mark, at)
+	}
 	other := filepath.Join(cache, "other", "lib-1")
 	if err := os.MkdirAll(other, 0o700); err != nil {
 		t.Fatal(err)
@@ -57,6 +64,9 @@ func TestWhatIsOfNoUseIsRemoved(t *testing.T) {
 	left, err := filepath.Glob(filepath.Join(cache, "*", "tmp-*"))
 	if err != nil || len(left) != 1 || filepath.Base(left[0]) != "tmp-alive" {
 		t.Errorf("begun: %q, %v", left, err)
+	}
+	if left := marks(t, cache); len(left) != 1 || filepath.Base(left[0]) != "trying-lately" {
+		t.Errorf("marks: %q", left)
 	}
 	if _, err := os.Stat(filepath.Dir(other)); !os.IsNotExist(err) {
 		t.Errorf("a model that is not needed: %v", err)
