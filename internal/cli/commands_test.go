@@ -55,7 +55,7 @@ func TestWrongUsageIsExitStatus2(t *testing.T) {
 	for _, line := range []string{
 		"deplyo x", "deploy", "deploy a b", "status --every 1ms", "status --jsn", "check", "check x --schema",
 		"predict digits a.npy --input x=@b.npy", "predict digits --top=-1", "predict digits --timeout=-1s", "run x --for=-1s", "run x --for=soon",
-		"runtime install onnxruntime --platform plan9", "runtime install onnxruntime --platform linux/riscv64", "runtime install onnxruntime --client curl",
+		"runtime install", "runtime install onnxruntime --platform plan9", "runtime install onnxruntime --platform linux/riscv64", "runtime install onnxruntime --client curl",
 		"inspect", "version now",
 	} {
 		r := verge(t, strings.Fields(line)...)

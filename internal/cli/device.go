@@ -85,7 +85,7 @@ func (r *rootFlags) libraries(c *call) (*runtimeinstall.Runtimes, error) {
 	}
 	const systems = "/var/lib/verge/runtimes"
 	return runtimeinstall.New(runtimeinstall.Config{
-		Dir: cfg.RuntimeDir, Defaults: []string{filepath.Join(r.Root, systems)}, Root: r.Root,
+		Dir: cfg.RuntimeDir, Defaults: []string{systems}, Root: r.Root, Libc: m.Libc(),
 		Platform: runtimeinstall.Platform{OS: "linux", Arch: m.Arch()},
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 	"text/tabwriter"
 
 	"verge/client"
@@ -19,7 +20,7 @@ type runtimeCommand struct {
 }
 
 type runtimeInstall struct {
-	Names    []string `arg:"" name:"runtime" help:"Runtimes: onnxruntime, litert, tflite, openvino, tensorrt."`
+	Names    []string `arg:"" optional:"" name:"runtime" help:"Runtimes to install; leave them out to see which there are."`
 	From     string   `placeholder:"FILE|DIR" help:"Take it from a wheel, an npm tarball, the library, or a folder with one of them; nothing is downloaded."`
 	Platform string   `placeholder:"OS/ARCH" help:"Platform to prepare for, such as linux/arm64."`
 	Output   string   `short:"o" placeholder:"DIR" help:"Runtime directory to install into."`
@@ -29,11 +30,34 @@ type runtimeInstall struct {
 
 // Validate is called by kong.
 func (r *runtimeInstall) Validate() error {
+	if len(r.Names) == 0 {
+		return noRuntime()
+	}
 	o, err := r.options()
 	if err == nil && o.Platform != runtimeinstall.Host() && o.Platform != (runtimeinstall.Platform{}) && o.Dir == "" {
 		err = fmt.Errorf("a library for %s is of no use here: name the folder that goes to the board with -o DIR", r.Platform)
 	}
 	return err
+}
+
+// noRuntime names the runtimes that can be installed.
+func noRuntime() error {
+	libraries, err := runtimeinstall.New(runtimeinstall.Config{})
+	if err != nil {
+		return err
+	}
+	var all strings.Builder
+	t := tabwriter.NewWriter(&all, 0, 0, 2, ' ', 0)
+	for _, a := range libraries.Available() {
+		if len(a.Platforms) == 0 {
+			continue // it is found where the system has it, and comes by no package
+		}
+		fmt.Fprintf(t, "\n  %s\t%s\t%s", a.Name, a.Version, strings.Join(a.Platforms, ", "))
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	return fmt.Errorf("name one runtime or more:%s", all.String())
 }
 
 func (r *runtimeInstall) options() (o runtimeinstall.Options, err error) {

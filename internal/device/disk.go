@@ -24,7 +24,10 @@ func (m *Machine) Disk(path string) (Disk, error) {
 	path = filepath.Clean(path)
 	var st unix.Statfs_t
 	for at := path; ; at = filepath.Dir(at) {
-		err := unix.Statfs(m.files.path(at), &st)
+		here, err := m.files.Path(at)
+		if err == nil {
+			err = unix.Statfs(here, &st)
+		}
 		if err == nil {
 			break
 		}

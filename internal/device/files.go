@@ -1,69 +1,32 @@
 package device
 
 import (
-	"io"
-	"os"
 	"path"
-	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
+
+	"verge/internal/sysroot"
 )
 
 // mostText bounds a file of the kernel's: /proc/cpuinfo of a large server has a
 // few hundred kilobytes.
 const mostText = 4 << 20
 
-// files is the directory that absolute paths are read below.
-type files string
+// files are those of the machine.
+type files struct{ sysroot.Root }
 
-// path is where an absolute name is for this process.
-func (f files) path(name string) string {
-	if f == "/" {
-		return filepath.Clean(name)
-	}
-	return filepath.Join(string(f), f.follow(name))
-}
-
-// follow returns a name with the symbolic links on its way followed, as if the
-// directory were the root: a link to /etc leads to the directory's etc.
+// follow is Root.Follow; a name that leads nowhere stays as it is.
 func (f files) follow(name string) string {
-	const mostLinks = 40 // as the kernel allows
-	at, links := "/", 0
-	for rest := strings.Split(name, "/"); len(rest) > 0; {
-		part := rest[0]
-		rest = rest[1:]
-		if part == "" || part == "." {
-			continue
-		}
-		if part == ".." {
-			at = path.Dir(at)
-			continue
-		}
-		next := path.Join(at, part)
-		target, err := os.Readlink(filepath.Join(string(f), next))
-		if err != nil || links >= mostLinks { // no link, or a loop of them
-			at = next
-			continue
-		}
-		links++
-		if path.IsAbs(target) {
-			at = "/"
-		}
-		rest = append(strings.Split(target, "/"), rest...)
+	if at, err := f.Follow(name); err == nil {
+		return at
 	}
-	return at
+	return name
 }
 
 // read returns the text of a file, or false where it cannot be read: sensors
 // answer EINVAL or ENODATA while they have nothing to tell.
 func (f files) read(name string) (string, bool) {
-	file, err := os.Open(f.path(name))
-	if err != nil {
-		return "", false
-	}
-	defer file.Close() //nolint:errcheck // only read
-	text, err := io.ReadAll(io.LimitReader(file, mostText))
+	text, err := f.Read(name, mostText)
 	return string(text), err == nil
 }
 
@@ -82,45 +45,9 @@ func (f files) number(name string) (int64, bool) {
 // hex returns the digits of a number that a file holds as "0x8086".
 func (f files) hex(name string) string { return strings.TrimPrefix(f.line(name), "0x") }
 
-func (f files) exists(name string) bool {
-	_, err := os.Stat(f.path(name))
-	return err == nil
-}
-
-// glob returns the names that match a pattern, shorter ones first, so that
-// thermal_zone2 comes before thermal_zone10.
-func (f files) glob(pattern string) []string {
-	found := []string{"/"}
-	for part := range strings.SplitSeq(strings.Trim(pattern, "/"), "/") {
-		var next []string
-		for _, dir := range found {
-			if !strings.ContainsAny(part, "*?[") {
-				next = append(next, path.Join(dir, part))
-				continue
-			}
-			entries, err := os.ReadDir(f.path(dir))
-			if err != nil {
-				continue // no directory has no entries
-			}
-			for _, entry := range entries {
-				if ok, err := path.Match(part, entry.Name()); ok && err == nil {
-					next = append(next, path.Join(dir, entry.Name()))
-				}
-			}
-		}
-		found = next
-	}
-	found = slices.DeleteFunc(found, func(name string) bool {
-		_, err := os.Lstat(filepath.Join(f.path(path.Dir(name)), path.Base(name)))
-		return err != nil
-	})
-	slices.SortStableFunc(found, func(a, b string) int { return len(a) - len(b) })
-	return found
-}
-
 // link returns the last element of what a symbolic link points to, or "".
 func (f files) link(name string) string {
-	target, err := os.Readlink(filepath.Join(f.path(path.Dir(name)), path.Base(name)))
+	target, err := f.Readlink(name)
 	if err != nil {
 		return ""
 	}

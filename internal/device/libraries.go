@@ -18,7 +18,7 @@ type Libraries struct {
 func (m *Machine) Libraries() Libraries {
 	multiarch := m.multiarch()
 	var dirs []string
-	for _, conf := range append(m.files.glob("/etc/ld.so.conf.d/*.conf"), "/etc/ld.so.conf") {
+	for _, conf := range append(m.files.Glob("/etc/ld.so.conf.d/*.conf"), "/etc/ld.so.conf") {
 		const most = 256
 		text, _ := m.files.read(conf)
 		for line := range strings.Lines(text) {
@@ -33,7 +33,7 @@ func (m *Machine) Libraries() Libraries {
 	}
 	dirs = append(dirs, "/usr/local/lib", "/usr/lib64", "/usr/lib", "/lib64", "/lib", "/opt/xilinx/xrt/lib")
 	for _, pattern := range []string{"/usr/local/cuda*/lib64", "/usr/local/cuda*/targets/*/lib", "/opt/rocm*/lib"} {
-		dirs = append(dirs, m.files.glob(pattern)...)
+		dirs = append(dirs, m.files.Glob(pattern)...)
 	}
 	slices.Sort(dirs)
 	return Libraries{files: m.files, dirs: slices.Compact(dirs)}
@@ -44,7 +44,7 @@ func (m *Machine) Libraries() Libraries {
 func (l Libraries) Find(pattern string) []string {
 	var found []string
 	for _, dir := range l.dirs {
-		found = append(found, l.files.glob(path.Join(dir, pattern))...)
+		found = append(found, l.files.Glob(path.Join(dir, pattern))...)
 	}
 	return found
 }

@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+
+	"verge/internal/sysroot"
 )
 
 // Machine is what the files below one directory describe.
@@ -20,7 +22,7 @@ func New() *Machine { return At("/", runtime.GOARCH) }
 // At returns the machine whose /proc, /sys, /dev, /etc and libraries are the ones
 // below root. arch is Go's name of its architecture; "" leaves that to the files.
 func At(root, arch string) *Machine {
-	m := &Machine{files: files(filepath.Clean(root)), arch: arch, access: mayOpen}
+	m := &Machine{files: files{sysroot.Root(filepath.Clean(root))}, arch: arch, access: mayOpen}
 	if arch == "" {
 		m.arch = m.architecture()
 	}
@@ -46,7 +48,7 @@ func (m *Machine) architecture() string {
 		}
 	})
 	for _, loader := range [][2]string{{"lib64/ld-linux-x86-64.so.2", "amd64"}, {"lib/ld-linux-aarch64.so.1", "arm64"}, {"lib/ld-linux-armhf.so.3", "arm"}} {
-		if arch == "" && (m.files.exists("/"+loader[0]) || m.files.exists("/usr/"+loader[0])) {
+		if arch == "" && (m.files.Exists("/"+loader[0]) || m.files.Exists("/usr/"+loader[0])) {
 			arch = loader[1]
 		}
 	}

@@ -43,7 +43,7 @@ func (m *Machine) scan() []Accelerator {
 // at returns the accelerator of a directory of /sys, which is made where it is new,
 // with what every device tells. key stands for a directory that is not there.
 func (s *scan) at(dir, key string) *Accelerator {
-	if dir != "" && s.m.files.exists(dir) {
+	if dir != "" && s.m.files.Exists(dir) {
 		key = s.m.files.follow(dir)
 	}
 	if a := s.dirs[key]; a != nil {
@@ -104,7 +104,7 @@ func (s *scan) memory(a *Accelerator, dir string) {
 		}
 		return
 	}
-	for _, tile := range f.glob(path.Join(dir, "tile*/physical_vram_size_bytes")) {
+	for _, tile := range f.Glob(path.Join(dir, "tile*/physical_vram_size_bytes")) {
 		const most = 1 << 50 // bytes, so that no sum overflows
 		if bytes, ok := f.number(tile); ok && bytes > 0 && bytes < most {
 			a.MemoryTotalBytes += bytes
@@ -114,7 +114,7 @@ func (s *scan) memory(a *Accelerator, dir string) {
 
 // monitor reads a device's first sensor.
 func (s *scan) monitor(dir string) (float64, bool) {
-	for _, input := range s.m.files.glob(path.Join(dir, "hwmon/hwmon*/temp1_input")) {
+	for _, input := range s.m.files.Glob(path.Join(dir, "hwmon/hwmon*/temp1_input")) {
 		if celsius, ok := s.m.celsius(input); ok {
 			return celsius, true
 		}
@@ -128,7 +128,7 @@ func (s *scan) monitor(dir string) (float64, bool) {
 func (s *scan) pci() {
 	const displayClass = "0x03"
 	f := s.m.files
-	for _, dir := range f.glob(pciDevices) {
+	for _, dir := range f.Glob(pciDevices) {
 		vendor := f.hex(path.Join(dir, "vendor"))
 		known, _ := pciids.Find(vendor, f.hex(path.Join(dir, "device")))
 		kind := known.Kind
@@ -205,7 +205,7 @@ func (s *scan) accelNodes() {
 func (s *scan) names(patterns ...string) []string {
 	var all []string
 	for _, pattern := range patterns {
-		for _, name := range s.m.files.glob(pattern) {
+		for _, name := range s.m.files.Glob(pattern) {
 			if name = path.Base(name); !slices.Contains(all, name) {
 				all = append(all, name)
 			}
@@ -216,7 +216,7 @@ func (s *scan) names(patterns ...string) []string {
 
 // node adds a device node, where it is in /dev.
 func (s *scan) node(a *Accelerator, node string) {
-	if s.m.files.exists(node) && !slices.Contains(a.Nodes, node) {
+	if s.m.files.Exists(node) && !slices.Contains(a.Nodes, node) {
 		a.Nodes = append(a.Nodes, node)
 	}
 }
@@ -225,7 +225,7 @@ func (s *scan) node(a *Accelerator, node string) {
 // firmware.
 func (s *scan) usb() {
 	f := s.m.files
-	for _, dir := range f.glob(usbDevices) {
+	for _, dir := range f.Glob(usbDevices) {
 		id := f.line(path.Join(dir, "idVendor")) + ":" + f.line(path.Join(dir, "idProduct"))
 		if id != "1a6e:089a" && id != "18d1:9302" {
 			continue

@@ -3,8 +3,6 @@ package device
 import (
 	"bytes"
 	"cmp"
-	"io"
-	"os"
 	"regexp"
 	"slices"
 	"strconv"
@@ -122,7 +120,7 @@ func (m *Machine) Libc() string {
 			return strings.TrimSpace("glibc " + version)
 		}
 	}
-	if len(m.files.glob("/lib/ld-musl-*.so.1")) > 0 {
+	if len(m.files.Glob("/lib/ld-musl-*.so.1")) > 0 {
 		return "musl"
 	}
 	return ""
@@ -145,12 +143,7 @@ func (m *Machine) multiarch() string {
 // is started as a program. It is "" where the file has no such sentence.
 func (m *Machine) glibcVersion(name string) (version string, ok bool) {
 	const sentence, mostBytes = "release version ", 16 << 20
-	file, err := os.Open(m.files.path(name))
-	if err != nil {
-		return "", false
-	}
-	defer file.Close() //nolint:errcheck // only read
-	data, err := io.ReadAll(io.LimitReader(file, mostBytes))
+	data, err := m.files.Read(name, mostBytes)
 	if err != nil {
 		return "", false
 	}

@@ -17,19 +17,19 @@ type Temperature struct {
 func (m *Machine) Temperatures() []Temperature {
 	all := []Temperature{}
 	zones := map[string]bool{}
-	for _, zone := range m.files.glob("/sys/class/thermal/thermal_zone*") {
+	for _, zone := range m.files.Glob("/sys/class/thermal/thermal_zone*") {
 		kind := m.files.line(path.Join(zone, "type"))
 		zones[monitorName(kind)] = true
 		if celsius, ok := m.celsius(path.Join(zone, "temp")); ok {
 			all = append(all, Temperature{Sensor: kind, Celsius: celsius, CPU: isCPUSensor(kind)})
 		}
 	}
-	for _, monitor := range m.files.glob("/sys/class/hwmon/hwmon*") {
+	for _, monitor := range m.files.Glob("/sys/class/hwmon/hwmon*") {
 		name := m.files.line(path.Join(monitor, "name"))
 		if zones[monitorName(name)] {
 			continue
 		}
-		for _, input := range m.files.glob(path.Join(monitor, "temp*_input")) {
+		for _, input := range m.files.Glob(path.Join(monitor, "temp*_input")) {
 			label := m.files.line(strings.TrimSuffix(input, "_input") + "_label")
 			if celsius, ok := m.celsius(input); ok {
 				all = append(all, Temperature{Sensor: strings.TrimSpace(name + " " + label), Celsius: celsius, CPU: isCPUSensor(name)})

@@ -32,7 +32,7 @@ type Throttling struct {
 // Documentation/admin-guide/pm/cpufreq.rst of the kernel.
 func (m *Machine) Frequencies() []Frequency {
 	all := []Frequency{}
-	for _, policy := range m.files.glob("/sys/devices/system/cpu/cpufreq/policy*") {
+	for _, policy := range m.files.Glob("/sys/devices/system/cpu/cpufreq/policy*") {
 		f := Frequency{
 			CPUs: []int{}, Governor: m.files.line(policy + "/scaling_governor"),
 			CurrentMHz: m.megahertz(policy + "/scaling_cur_freq"), LimitMHz: m.megahertz(policy + "/scaling_max_freq"), MaxMHz: m.megahertz(policy + "/cpuinfo_max_freq"),
@@ -61,7 +61,7 @@ func (m *Machine) Throttling() Throttling {
 	t := Throttling{Active: []string{}, Past: []string{}}
 	m.piThrottling(&t)
 	m.cooling(&t)
-	for _, file := range m.files.glob("/sys/devices/system/cpu/cpu[0-9]*/thermal_throttle/core_throttle_count") {
+	for _, file := range m.files.Glob("/sys/devices/system/cpu/cpu[0-9]*/thermal_throttle/core_throttle_count") {
 		const most = 1 << 48 // so that no sum overflows
 		if count, ok := m.files.number(file); ok && count >= 0 && count < most {
 			if t.Count == nil {
@@ -79,7 +79,7 @@ func (m *Machine) Throttling() Throttling {
 // (Documentation/hwmon/raspberrypi-hwmon.rst).
 func (m *Machine) piThrottling(t *Throttling) {
 	const since = 16 // bits from here on: since the start
-	for _, name := range m.files.glob("/sys/devices/platform/soc*/*firmware/get_throttled") {
+	for _, name := range m.files.Glob("/sys/devices/platform/soc*/*firmware/get_throttled") {
 		bits, err := strconv.ParseUint(strings.TrimPrefix(m.files.line(name), "0x"), 16, 32)
 		if err != nil {
 			continue
@@ -93,7 +93,7 @@ func (m *Machine) piThrottling(t *Throttling) {
 			}
 		}
 	}
-	for _, monitor := range m.files.glob("/sys/class/hwmon/hwmon*") {
+	for _, monitor := range m.files.Glob("/sys/class/hwmon/hwmon*") {
 		alarm, _ := m.files.number(monitor + "/in0_lcrit_alarm")
 		if m.files.line(monitor+"/name") == "rpi_volt" && alarm == 1 && !slices.Contains(t.Active, "under-voltage") {
 			t.Active = append(t.Active, "under-voltage")
@@ -106,7 +106,7 @@ func (m *Machine) piThrottling(t *Throttling) {
 // Documentation/driver-api/thermal/sysfs-api.rst.
 func (m *Machine) cooling(t *Throttling) {
 	slowed := false
-	for _, device := range m.files.glob("/sys/class/thermal/cooling_device*") {
+	for _, device := range m.files.Glob("/sys/class/thermal/cooling_device*") {
 		kind := m.files.line(device + "/type")
 		state, ok := m.files.number(device + "/cur_state")
 		if !ok || state <= 0 || !slows(kind) {
@@ -122,9 +122,9 @@ func (m *Machine) cooling(t *Throttling) {
 	if !slowed {
 		return
 	}
-	for _, zone := range m.files.glob("/sys/class/thermal/thermal_zone*") {
+	for _, zone := range m.files.Glob("/sys/class/thermal/thermal_zone*") {
 		celsius, ok := m.celsius(zone + "/temp")
-		for _, trip := range m.files.glob(zone + "/trip_point_*_type") {
+		for _, trip := range m.files.Glob(zone + "/trip_point_*_type") {
 			at, known := m.celsius(strings.TrimSuffix(trip, "type") + "temp")
 			if ok && known && celsius >= at && m.files.line(trip) == "passive" {
 				t.Active = append(t.Active, fmt.Sprintf("%s at %.1f °C, passive from %.1f °C", m.files.line(path.Join(zone, "type")), celsius, at))

@@ -77,7 +77,7 @@ func (s *scan) ownNodes() {
 		{"/dev/ethosu[0-9]*", "/sys/class/ethosu/", NPU, "Arm", "ethosu", "Ethos-U"},
 		{"/dev/apex_[0-9]*", "/sys/class/apex/", TPU, "Google", "apex", "Coral Edge TPU"},
 	} {
-		for _, node := range s.m.files.glob(own.node) {
+		for _, node := range s.m.files.Glob(own.node) {
 			class := own.class + path.Base(node)
 			key := strings.TrimSuffix(node, "-secure") // Qualcomm's second door to the same processor
 			a := s.at(class+"/device", key)
@@ -114,12 +114,12 @@ func (s *scan) apex(a *Accelerator, class string) {
 
 // jetson finds the GPU of a Jetson board, by the nodes of NVIDIA's driver for it.
 func (s *scan) jetson() {
-	nodes := append(s.m.files.glob("/dev/nvhost-gpu"), s.m.files.glob("/dev/nvgpu/igpu*/ctrl")...)
+	nodes := append(s.m.files.Glob("/dev/nvhost-gpu"), s.m.files.Glob("/dev/nvgpu/igpu*/ctrl")...)
 	if len(nodes) == 0 {
 		return
 	}
 	dir := ""
-	for _, at := range s.m.files.glob("/sys/bus/platform/devices/*.g*") {
+	for _, at := range s.m.files.Glob("/sys/bus/platform/devices/*.g*") {
 		if driver := s.m.files.link(at + "/driver"); driver == "gk20a" || driver == "nvgpu" {
 			dir = at
 		}
@@ -153,13 +153,13 @@ func (s *scan) nvidia() {
 			case "GPU Firmware":
 				a.FirmwareVersion = value
 			case "Device Minor":
-				if node := "/dev/nvidia" + value; f.exists(node) {
+				if node := "/dev/nvidia" + value; f.Exists(node) {
 					a.Nodes = append([]string{node}, a.Nodes...)
 				}
 			}
 		})
 	}
-	for _, node := range f.glob("/dev/nvidia[0-9]*") {
+	for _, node := range f.Glob("/dev/nvidia[0-9]*") {
 		if !slices.ContainsFunc(s.found, func(a *Accelerator) bool { return slices.Contains(a.Nodes, node) }) {
 			s.strayNode(node, version, cards)
 		}
@@ -216,7 +216,7 @@ func (s *scan) judge(a *Accelerator) {
 // zone reads the thermal zone of a part of the processor: "gpu-thermal" on most
 // boards, "GPU-therm" on older Jetsons.
 func (s *scan) zone(kind string) *float64 {
-	for _, zone := range s.m.files.glob("/sys/class/thermal/thermal_zone*") {
+	for _, zone := range s.m.files.Glob("/sys/class/thermal/thermal_zone*") {
 		if strings.HasPrefix(strings.ToLower(s.m.files.line(zone+"/type")), kind) {
 			if celsius, ok := s.m.celsius(zone + "/temp"); ok {
 				return &celsius
@@ -236,11 +236,14 @@ func mayOpen(name string) bool {
 	return unix.Faccessat(unix.AT_FDCWD, name, unix.R_OK|unix.W_OK, unix.AT_EACCESS) == nil
 }
 
-func (m *Machine) mayOpen(node string) bool { return m.access(m.files.path(node)) }
+func (m *Machine) mayOpen(node string) bool {
+	at, err := m.files.Path(node)
+	return err == nil && m.access(at)
+}
 
 // groupOf returns the name of the group of a file, or its number, or "".
 func (m *Machine) groupOf(name string) string {
-	info, err := os.Stat(m.files.path(name))
+	info, err := m.files.Stat(name)
 	if err != nil {
 		return ""
 	}

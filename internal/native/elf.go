@@ -31,9 +31,30 @@ var machines = [...]machine{ //nolint:gochecknoglobals // a constant table
 	{elf.EM_LOONGARCH, "loong64", elf.ELFCLASS64},
 }
 
+// System is what a library is to be loaded on.
+type System struct {
+	Arch string // Go's name of its processor
+	Libc string // its C library, such as "glibc 2.36" or "musl"; "" where that is not known
+}
+
+// Here is the system of this process.
+func Here() System {
+	s := System{Arch: runtime.GOARCH, Libc: "another C library"}
+	if version := glibc(); version != "" {
+		s.Libc = "glibc " + version
+	}
+	return s
+}
+
 // Check says why the file at path cannot be loaded into this process, or nil. It only
 // reads it. Its errors are those of Open.
-func Check(path string) error {
+func Check(path string) error { return Here().Check(path) }
+
+// Check says why the file at path, which is only read, cannot be loaded on the system,
+// or nil: fault.NotFound, fault.Invalid where it is no regular file or cannot be read,
+// fault.Corrupt where it is no shared library, and fault.Unsupported where it is for
+// another processor or needs a newer glibc.
+func (s System) Check(path string) error {
 	const op = "native.open"
 	info, err := os.Stat(path)
 	switch {
@@ -51,7 +72,7 @@ func Check(path string) error {
 		return fault.New(fault.Invalid, op, "%w", errors.Unwrap(err)).On(path)
 	}
 	defer file.Close() //nolint:errcheck // only read
-	return checkELF(file, path)
+	return s.checkELF(file, path)
 }
 
 func kindOf(mode fs.FileMode) string {
@@ -66,7 +87,7 @@ func kindOf(mode fs.FileMode) string {
 	return "device"
 }
 
-func checkELF(file *os.File, path string) error {
+func (s System) checkELF(file *os.File, path string) error {
 	const op = "native.open"
 	parsed, err := elf.NewFile(file)
 	if err != nil {
@@ -76,31 +97,43 @@ func checkELF(file *os.File, path string) error {
 	switch {
 	case parsed.Type != elf.ET_DYN:
 		return fault.New(fault.Corrupt, op, "not a shared library but an ELF file of type %s", parsed.Type).On(path)
-	case !ours(parsed):
-		return fault.New(fault.Unsupported, op, "the library is made for %s, this program for %s", nameOf(parsed), runtime.GOARCH).On(path).
-			WithHint("Install the library for linux/%s.", runtime.GOARCH)
+	case !s.runs(parsed):
+		return fault.New(fault.Unsupported, op, "the library is made for %s, not for %s", nameOf(parsed), s.Arch).On(path).
+			WithHint("Install the library for linux/%s.", s.Arch)
 	}
 	needs, err := newestGLIBC(parsed)
 	if err != nil {
 		return fault.New(fault.Corrupt, op, "the library's list of versions cannot be read: %w", err).On(path).
 			WithHint("Install the library again.")
 	}
-	if has := glibc(); needs != "" && version.Compare(has, needs) < 0 {
-		if has == "" {
-			has = "another C library"
-		} else {
-			has = "glibc " + has
-		}
-		return fault.New(fault.Unsupported, op, "the library needs glibc %s or newer, this system has %s", needs, has).On(path).
-			WithHint("Use a newer release of the system, or an older version of the library.")
+	has, isGLIBC := strings.CutPrefix(s.Libc, "glibc ")
+	hint := "Use a newer release of the system, or an older version of the library."
+	switch {
+	case needs == "" || s.Libc == "" || s.Libc == "glibc": // of a version that is not known
+		return nil
+	case !isGLIBC:
+		hint = "Use a system with glibc."
+	case version.Compare(has, needs) >= 0:
+		return nil
 	}
-	return nil
+	return &fault.Error{Kind: fault.Unsupported, Op: op, Subject: path, Err: &LibcError{Needs: needs, Has: s.Libc}, Hint: hint}
 }
 
-// ours reports whether the file is made for the processor of this program.
-func ours(f *elf.File) bool {
+// LibcError is why a library cannot be loaded on a system whatever file of its version is
+// taken.
+type LibcError struct {
+	Needs string // lowest version of glibc
+	Has   string // the system's C library, as System has it
+}
+
+func (e *LibcError) Error() string {
+	return fmt.Sprintf("the library needs glibc %s or newer, this system has %s", e.Needs, e.Has)
+}
+
+// runs reports whether the file is made for the system's processor.
+func (s System) runs(f *elf.File) bool {
 	for _, m := range machines {
-		if m.goarch == runtime.GOARCH {
+		if m.goarch == s.Arch {
 			return f.Machine == m.elf && f.Class == m.bits
 		}
 	}

@@ -89,7 +89,7 @@ func TestFilesThatCannotBeLoadedAreRefusedInWords(t *testing.T) {
 			func(t *testing.T) string {
 				t.Helper()
 				return altered(t, func(b []byte) []byte { binary.LittleEndian.PutUint16(b[18:], uint16(other)); return b })
-			}, fault.Unsupported, `the library is made for ` + name + `, this program for ` + runtime.GOARCH, "Install the library for linux/" + runtime.GOARCH + ".",
+			}, fault.Unsupported, `the library is made for ` + name + `, not for ` + runtime.GOARCH, "Install the library for linux/" + runtime.GOARCH + ".",
 		},
 		"a newer C library": {
 			func(t *testing.T) string {

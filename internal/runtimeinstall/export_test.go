@@ -1,6 +1,10 @@
 package runtimeinstall
 
-import "os"
+import (
+	"os"
+
+	"verge/internal/sysroot"
+)
 
 // LibraryFile is what tests hand to SetCreate.
 type LibraryFile = libraryFile
@@ -14,4 +18,4 @@ func (r *Runtimes) SetCreate(create func(root *os.Root, name string) (LibraryFil
 func CreateLibrary(root *os.Root, name string) (LibraryFile, error) { return createLibrary(root, name) }
 
 // SystemDirs is what is searched last.
-func SystemDirs(root string, host Platform) []string { return systemDirs(root, host) }
+func SystemDirs(root string, host Platform) []string { return systemDirs(sysroot.Root(root), host) }

@@ -1,11 +1,8 @@
 package runtimeinstall
 
 import (
-	"debug/elf"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,6 +11,7 @@ import (
 
 	"verge/internal/fault"
 	"verge/internal/native"
+	"verge/internal/sysroot"
 	"verge/internal/version"
 )
 
@@ -52,7 +50,7 @@ func (r *Runtimes) Find(name string) (Found, error) {
 			return found, nil
 		}
 		unusable = append(unusable, found.Path+": "+fault.Message(found.Err))
-		if fault.KindOf(found.Err) == fault.Unsupported && fault.HintOf(found.Err) != "" {
+		if _, isLibc := errors.AsType[*native.LibcError](found.Err); isLibc {
 			hint = fault.HintOf(found.Err) // another file of the same kind would be of no use either
 		}
 	}
@@ -63,6 +61,9 @@ func (r *Runtimes) Find(name string) (Found, error) {
 	e := fault.New(fault.NotFound, "runtimeinstall.find", "%s (looked in %s)", why, strings.Join(looked, ", ")).On("runtime " + p.Name)
 	if _, err := p.sources(r.host); err != nil {
 		return Found{}, e.WithHint("%s", fault.HintOf(err))
+	}
+	if libc := r.system().Libc; libc != "" && !strings.HasPrefix(libc, "glibc") {
+		return Found{}, e.WithHint("Use a system with glibc: this one has %s, and the libraries that can be installed need glibc.", libc)
 	}
 	return Found{}, e.WithHint("%s", hint)
 }
@@ -98,24 +99,25 @@ func (r *Runtimes) search(p pin) (all []Found, looked []string) {
 	if r.config.Dir != "" {
 		looked = append(looked, r.config.Dir)
 		for _, build := range builds {
-			add(Configured, installedIn(build, r.config.Dir))
+			add(Configured, installedIn(build, "/", r.config.Dir))
 		}
-		add(Configured, librariesIn(p, r.config.Dir)) // a folder of somebody else's that holds the library itself
+		add(Configured, librariesIn(p, "/", r.config.Dir)) // a folder of somebody else's that holds the library itself
 	}
 	if r.foreign() {
 		return all, looked // the rest is this machine's
 	}
+	root := sysroot.Root(r.config.Root)
 	for _, dir := range r.config.Defaults {
-		if dir == r.config.Dir {
+		if root == "/" && dir == r.config.Dir {
 			continue
 		}
-		looked = append(looked, dir)
+		looked = append(looked, filepath.Join(r.config.Root, dir))
 		for _, build := range builds {
-			add(Installed, installedIn(build, dir))
+			add(Installed, installedIn(build, root, dir))
 		}
 	}
-	for _, dir := range systemDirs(r.config.Root, r.host) {
-		add(System, librariesIn(p, filepath.Join(r.config.Root, dir)))
+	for _, dir := range systemDirs(root, r.host) {
+		add(System, librariesIn(p, root, dir))
 	}
 	return all, append(looked, "the system's libraries")
 }
@@ -124,16 +126,16 @@ func (r *Runtimes) search(p pin) (all []Found, looked []string) {
 // a runtime directory is here.
 func (r *Runtimes) foreign() bool { return r.host != Host() && r.config.Root == "/" }
 
-// installedIn returns a runtime's libraries in a runtime directory, the highest
-// version first.
-func installedIn(p pin, dir string) []Found {
-	entries, err := os.ReadDir(filepath.Join(dir, p.Name))
+// installedIn returns a runtime's libraries in a runtime directory below root, the
+// highest version first.
+func installedIn(p pin, root sysroot.Root, dir string) []Found {
+	entries, err := root.ReadDir(filepath.Join(dir, p.Name))
 	if err != nil {
 		return nil
 	}
 	var all []Found
 	for _, entry := range entries {
-		libraries := librariesIn(p, filepath.Join(dir, p.Name, entry.Name()))
+		libraries := librariesIn(p, root, filepath.Join(dir, p.Name, entry.Name()))
 		if len(libraries) == 0 {
 			continue
 		}
@@ -147,18 +149,18 @@ func installedIn(p pin, dir string) []Found {
 	return all
 }
 
-// librariesIn returns a runtime's libraries that lie in a directory, the highest
-// version first.
-func librariesIn(p pin, dir string) []Found {
-	entries, err := os.ReadDir(dir)
+// librariesIn returns a runtime's libraries that lie in a directory below root, the
+// highest version first.
+func librariesIn(p pin, root sysroot.Root, dir string) []Found {
+	entries, err := root.ReadDir(dir)
 	if err != nil {
 		return nil
 	}
 	var all []Found
 	for _, entry := range entries {
 		for _, name := range p.names() {
-			if number, ok := libraryIn(dir, entry.Name(), name); ok {
-				all = append(all, Found{Name: p.serves(), Version: number, Path: filepath.Join(dir, entry.Name())})
+			if number, path, ok := libraryIn(root, filepath.Join(dir, entry.Name()), name); ok {
+				all = append(all, Found{Name: p.serves(), Version: number, Path: path})
 			}
 		}
 	}
@@ -166,78 +168,43 @@ func librariesIn(p pin, dir string) []Found {
 	return all
 }
 
-// libraryIn says whether a file of a directory is a library of that name, and its
-// version as far as names tell.
-func libraryIn(dir, file, name string) (number string, ok bool) {
-	rest, ok := strings.CutPrefix(file, name)
+// libraryIn says whether a file below root is a library of that name, its version as far
+// as names tell, and where it is for this process.
+func libraryIn(root sysroot.Root, file, name string) (number, path string, ok bool) {
+	rest, ok := strings.CutPrefix(filepath.Base(file), name)
 	number = strings.TrimPrefix(rest, ".")
 	if !ok || rest != "" && (rest == number || !isVersion(number)) {
-		return "", false
+		return "", "", false
 	}
-	path := filepath.Join(dir, file)
-	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
-		return "", false
+	if info, err := root.Stat(file); err != nil || !info.Mode().IsRegular() {
+		return "", "", false
 	}
-	if target, err := filepath.EvalSymlinks(path); err == nil && strings.Count(number, ".") < 2 {
+	path, err := root.Path(file)
+	if err != nil {
+		return "", "", false
+	}
+	if target, err := root.Follow(file); err == nil && strings.Count(number, ".") < 2 {
 		if full, ok := strings.CutPrefix(filepath.Base(target), name+"."); ok && isVersion(full) {
 			number = full // libonnxruntime.so.1 → libonnxruntime.so.1.30.0
 		}
 	}
-	return number, true
+	return number, path, true
 }
 
-// fits says why the library cannot be one of the platform, by the head of its
-// file (System V ABI, "ELF Header"), or of this machine, by what native.Check reads;
-// or nil.
+// fits says why a library cannot be loaded where it is to be, or nil.
 func (r *Runtimes) fits(name string) error {
-	const op = "runtimeinstall.find"
-	file, err := os.Open(name) //nolint:gosec // a path that was found, only read
-	if err != nil {
-		return fault.New(fault.Invalid, op, "cannot be read: %w", errors.Unwrap(err))
-	}
-	defer file.Close() //nolint:errcheck // only read
-	const machineAt, headSize = 18, 20
-	head := make([]byte, headSize)
-	if _, err := io.ReadFull(file, head); err != nil || string(head[:4]) != elf.ELFMAG {
-		return fault.New(fault.Corrupt, op, "not a shared library")
-	}
-	order := binary.ByteOrder(binary.LittleEndian)
-	if elf.Data(head[elf.EI_DATA]) == elf.ELFDATA2MSB {
-		order = binary.BigEndian
-	}
-	machine := elf.Machine(order.Uint16(head[machineAt:]))
-	if want := machineOf(r.host.Arch); want != elf.EM_NONE && machine != want {
-		return fault.New(fault.Unsupported, op, "made for %s, not for %s", machineName(machine), machineName(want))
-	}
-	if r.host != Host() {
-		return nil // that is for the machine that it is on
-	}
-	if e, ok := errors.AsType[*fault.Error](native.Check(name)); ok {
+	if e, ok := errors.AsType[*fault.Error](r.system().Check(name)); ok {
 		return e.On("") // the path stands beside it, in a field of its own
 	}
 	return nil
 }
 
-// machineOf is ELF's number for a processor, or EM_NONE where it is not known here.
-func machineOf(arch string) elf.Machine {
-	switch arch {
-	case "amd64":
-		return elf.EM_X86_64
-	case "arm64":
-		return elf.EM_AARCH64
-	case "386":
-		return elf.EM_386
-	case "arm":
-		return elf.EM_ARM
-	case "riscv64":
-		return elf.EM_RISCV
+// system is what libraries are to be loaded on.
+func (r *Runtimes) system() native.System {
+	if r.config.Root == "/" && r.host == Host() {
+		return native.Here()
 	}
-	return elf.EM_NONE
-}
-
-// machineName turns "EM_AARCH64" into "aarch64".
-func machineName(machine elf.Machine) string {
-	return strings.ToLower(strings.TrimPrefix(machine.String(), "EM_"))
+	return native.System{Arch: r.host.Arch, Libc: r.config.Libc}
 }
 
 // isVersion reports whether text is numbers with dots between them.

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"verge/internal/fault"
+	"verge/internal/native"
 	"verge/internal/runtimeinstall"
 )
 
@@ -20,8 +21,8 @@ import (
 func machine(t *testing.T) (r *runtimeinstall.Runtimes, configured, standard, root string) {
 	t.Helper()
 	base := t.TempDir()
-	configured, standard, root = filepath.Join(base, "configured"), filepath.Join(base, "standard"), filepath.Join(base, "root")
-	r, err := runtimeinstall.New(runtimeinstall.Config{Dir: configured, Defaults: []string{standard}, Root: root})
+	configured, standard, root = filepath.Join(base, "configured"), filepath.Join(base, "root/standard"), filepath.Join(base, "root")
+	r, err := runtimeinstall.New(runtimeinstall.Config{Dir: configured, Defaults: []string{"/standard"}, Root: root, Libc: native.Here().Libc})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -130,14 +131,14 @@ func TestOneFileUnderSeveralNamesIsOneLibrary(t *testing.T) {
 
 func TestALibraryForAnotherMachineIsListedButNotUsed(t *testing.T) {
 	r, configured, standard, _ := machine(t)
-	names := map[elf.Machine]string{elf.EM_X86_64: "x86_64", elf.EM_AARCH64: "aarch64"}
+	names := map[elf.Machine]string{elf.EM_X86_64: "amd64", elf.EM_AARCH64: "arm64"}
 	wrong := filepath.Join(configured, "onnxruntime/1.31.0/libonnxruntime.so.1.31.0")
 	text := filepath.Join(configured, "onnxruntime/1.30.0/libonnxruntime.so.1.30.0")
 	write(t, wrong, libraryFor(otherMachine(), "x"))
 	write(t, text, []byte("INPUT(libonnxruntime.so.1)"))
 	_, err := r.Find("onnxruntime")
 	wantError(t, err, fault.NotFound, "runtime onnxruntime: it is not installed for "+runtimeinstall.Host().String()+": "+
-		wrong+": made for "+names[otherMachine()]+", not for "+names[hostMachine()]+"; "+text+": not a shared library"+
+		wrong+": the library is made for "+names[otherMachine()]+", not for "+names[hostMachine()]+"; "+text+": not an ELF file, or not a whole one: bad magic number '[73 78 80 85]' in record at byte 0x0"+
 		" (looked in "+configured+", "+standard+", the system's libraries)", "Run: verge runtime install onnxruntime")
 	if all := r.List(); len(all) != 2 || all[0].Err == nil || all[1].Err == nil {
 		t.Errorf("List = %+v, want both with what is wrong", all)
@@ -183,6 +184,58 @@ func TestALibraryThatThisSystemCannotLoadIsPassedOver(t *testing.T) {
 				t.Errorf("Find = %s, want %s", got, right)
 			}
 		})
+	}
+}
+
+func TestALibraryBelowAnotherRootIsHeldAgainstThatSystem(t *testing.T) {
+	libm, err := filepath.Glob("/lib*/*-linux-gnu/libm.so.6")
+	if err != nil || len(libm) == 0 {
+		t.Skip("needs libm of the GNU C library")
+	}
+	data, err := os.ReadFile(libm[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for libc, want := range map[string][2]string{
+		"glibc 9.1": {}, "": {}, "glibc": {},
+		"glibc 2.1": {", this system has glibc 2.1 (looked in ", "Use a newer release of the system, or an older version of the library."},
+		"musl":      {", this system has musl (looked in ", "Use a system with glibc: this one has musl, and the libraries that can be installed need glibc."},
+	} {
+		root := t.TempDir()
+		r, err := runtimeinstall.New(runtimeinstall.Config{Root: root, Libc: libc})
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(t, filepath.Join(root, "usr/lib/libonnxruntime.so.1.30.0"), data)
+		_, err = r.Find("onnxruntime")
+		if (err == nil) != (want[0] == "") || err != nil && !strings.Contains(fault.Message(err), want[0]) || fault.HintOf(err) != want[1] {
+			t.Errorf("on %q: Find = %v, hint %q; want %q", libc, err, fault.HintOf(err), want)
+		}
+	}
+}
+
+func TestLinksOfAnotherRootStayThere(t *testing.T) {
+	outside := filepath.Join(t.TempDir(), "libonnxruntime.so.1.31.0")
+	write(t, outside, library("this machine's"))
+	r, _, _, root := machine(t)
+	place := filepath.Join(root, "opt/ort/libonnxruntime.so.1.30.0")
+	write(t, place, library("the image's"))
+	for name, target := range map[string]string{
+		"usr/lib":                         "/opt/links",
+		"opt/links/libonnxruntime.so.1":   "/opt/ort/libonnxruntime.so.1.30.0",
+		"opt/links/libonnxruntime.so.1.9": outside,
+	} {
+		at := filepath.Join(root, name)
+		if err := os.MkdirAll(filepath.Dir(at), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(target, at); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := []runtimeinstall.Found{{Name: "onnxruntime", Version: "1.30.0", Path: place, Source: runtimeinstall.System}}
+	if diff := cmp.Diff(want, r.List()); diff != "" {
+		t.Errorf("List (-want +got):\n%s", diff)
 	}
 }
 

@@ -10,10 +10,15 @@ type Config struct {
 	// Dir is the runtime directory that a person configured. It is searched first
 	// and installed into; where it is "", the first of Defaults is.
 	Dir string
-	// Defaults are the runtime directories that are searched after it. See DefaultDirs.
+	// Defaults are the runtime directories that are searched after it, below Root. See
+	// DefaultDirs.
 	Defaults []string
-	// Root is the directory whose system libraries are searched last, "/" where it is "".
+	// Root is the root directory of the machine, "/" where it is "". Its system libraries
+	// are searched last.
 	Root string
+	// Libc is the C library of the machine below another Root, such as "glibc 2.31" or
+	// "musl"; "" where that is not known.
+	Libc string
 	// Platform is that of the libraries that are looked for; this machine's where it is
 	// zero. Those of another one are looked for in Dir, and below Root where that is not "/".
 	Platform Platform
@@ -31,7 +36,7 @@ type Runtimes struct {
 
 // New reads the lock file. It fails only where Config.Lock is not one.
 func New(config Config) (*Runtimes, error) {
-	if config.Root == "" {
+	if config.Root = filepath.Clean(config.Root); config.Root == "." {
 		config.Root = "/"
 	}
 	if config.Lock == nil {

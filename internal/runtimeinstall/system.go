@@ -1,11 +1,11 @@
 package runtimeinstall
 
 import (
-	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"verge/internal/sysroot"
 )
 
 // Bounds of ld.so.conf, which is the system's own but may be anything.
@@ -18,7 +18,7 @@ const (
 // systemDirs returns the directories that the dynamic loader searches: those of
 // /etc/ld.so.conf, in its order, and the built-in ones. They are absolute, and to
 // be read below root.
-func systemDirs(root string, host Platform) []string {
+func systemDirs(root sysroot.Root, host Platform) []string {
 	conf := ldConf{root: root}
 	conf.read("/etc/ld.so.conf")
 	multiarch := map[string]string{"amd64": "x86_64-linux-gnu", "arm64": "aarch64-linux-gnu"}[host.Arch]
@@ -38,7 +38,7 @@ func systemDirs(root string, host Platform) []string {
 
 // ldConf collects the directories of ld.so.conf(5) files.
 type ldConf struct {
-	root  string
+	root  sysroot.Root
 	dirs  []string
 	files int // that were read
 }
@@ -48,14 +48,9 @@ func (c *ldConf) read(name string) {
 	if c.files++; c.files > mostConfFiles {
 		return
 	}
-	file, err := os.Open(filepath.Join(c.root, name)) //nolint:gosec // the system's own configuration, and only read
+	text, err := c.root.Read(name, mostConfBytes)
 	if err != nil {
 		return // no file is an empty one
-	}
-	defer file.Close() //nolint:errcheck // only read
-	text, err := io.ReadAll(io.LimitReader(file, mostConfBytes))
-	if err != nil {
-		return
 	}
 	for line := range strings.Lines(string(text)) {
 		line, _, _ = strings.Cut(line, "#")
@@ -77,12 +72,9 @@ func (c *ldConf) include(from, pattern string) {
 	if !filepath.IsAbs(pattern) {
 		pattern = filepath.Join(filepath.Dir(from), pattern)
 	}
-	names, err := filepath.Glob(filepath.Join(c.root, pattern))
-	if err != nil {
-		return
-	}
-	root := strings.TrimSuffix(filepath.Clean(c.root), "/")
+	names := c.root.Glob(pattern)
+	slices.Sort(names)
 	for _, name := range names {
-		c.read(strings.TrimPrefix(name, root))
+		c.read(name)
 	}
 }
