@@ -33,8 +33,11 @@ func (c *Cached) Ask(ctx context.Context, queries []Query) []Answer {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.at.IsZero() || c.now().Sub(c.at) >= c.every {
-		c.answers = c.prober.Ask(ctx, queries)
-		c.at = c.now()
+		answers := c.prober.Ask(ctx, queries)
+		if ctx.Err() != nil {
+			return answers // they say that the caller has gone, not what there is
+		}
+		c.answers, c.at = answers, c.now()
 	}
 	return c.answers
 }

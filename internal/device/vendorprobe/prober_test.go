@@ -104,6 +104,14 @@ func TestLibrariesAreAskedOnceAMinute(t *testing.T) {
 			t.Errorf("asked %d times, want %d; answers %v", asked.Load(), step.times, got)
 		}
 	}
+	now = now.Add(time.Minute)
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	c.Ask(gone, queries)
+	c.Ask(t.Context(), queries) // what was said to one who had gone is not remembered
+	if got := asked.Load(); got != 4 {
+		t.Errorf("asked %d times, want 4", got)
+	}
 	if got := c.Ask(t.Context(), nil); got != nil {
 		t.Errorf("answers without a question: %v", got)
 	}

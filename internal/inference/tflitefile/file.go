@@ -54,7 +54,7 @@ func (f File) Field(table, slot int) int {
 	const header, half = 4, 2
 	vtable := table - f.Number(table)
 	at := vtable + header + half*slot
-	if table <= 0 || vtable < 0 || at > len(f)-half || at+half > vtable+f.Number(vtable)&0xffff {
+	if table <= 0 || vtable < 0 || at < 0 || at > len(f)-half || at+half > vtable+f.Number(vtable)&0xffff {
 		return 0
 	}
 	offset := int(binary.LittleEndian.Uint16(f[at:]))

@@ -420,6 +420,28 @@ func TestProfileIsWrittenAtClose(t *testing.T) {
 	}
 }
 
+func TestAProfileIsOfTheLastOfManyRunners(t *testing.T) {
+	prefix := filepath.Join(t.TempDir(), "profile")
+	session := load(t, tflitemodel.Lookup(), inference.Options{Profile: prefix})
+	const slots, most = 20, 16
+	for range slots { // all at the same time: one that is closed leaves its runner to the next
+		if _, err := inference.Run(t.Context(), session.Signature(), newSlot(t, session), []tensor.Tensor{onnxmodel.Ints("x", []int64{1}, 1)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := session.Close(); err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob(prefix + "_*.txt")
+	if err != nil || len(files) != 1 {
+		t.Fatalf("profiles = %q, %v; want one file", files, err)
+	}
+	text, err := os.ReadFile(files[0])
+	if got := bytes.Count(text, []byte("1 runs on ")); err != nil || got != most {
+		t.Errorf("the profile is of %d runners, %v; want %d", got, err, most)
+	}
+}
+
 func TestProfilesThatCannotBeWrittenAreToldAtClose(t *testing.T) {
 	session := load(t, tflitemodel.Lookup(), inference.Options{Profile: "/nowhere/profile"})
 	if _, err := ask(t, session, onnxmodel.Ints("x", []int64{1}, 1)); err != nil {

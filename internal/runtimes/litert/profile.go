@@ -15,6 +15,9 @@ import (
 // of them takes memory.
 const profiledRuns = 100
 
+// maxSummaries is how many runners a profile is of.
+const maxSummaries = 16
+
 // profile collects what a session's runners measured, for one file. A nil one collects
 // nothing.
 type profile struct {
@@ -63,11 +66,17 @@ func (p *profiler) end() {
 	if p.runs > 0 && a.call(getProfileSummary, p.handle, p.compiled.handle, uintptr(unsafe.Pointer(&text))) == statusOK && text != 0 {
 		summary := fmt.Sprintf("%d runs on %s\n%s\n", p.runs, p.compiled.place.name, native.String(text, most))
 		native.Call(a.free, text)
-		p.profile.mu.Lock()
-		p.profile.summaries = append(p.profile.summaries, summary)
-		p.profile.mu.Unlock()
+		p.profile.add(summary)
 	}
 	p.handle = 0
+}
+
+// add keeps a summary, and of very many the last ones.
+func (p *profile) add(summary string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.summaries = append(p.summaries, summary)
+	p.summaries = p.summaries[max(0, len(p.summaries)-maxSummaries):]
 }
 
 // write writes the file: the library's own summary for each slot. Its name is the

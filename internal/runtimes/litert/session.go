@@ -22,6 +22,7 @@ type session struct {
 	place     place // where it runs
 
 	closed atomic.Bool
+	freed  bool         // by Close; guarded by use
 	use    sync.RWMutex // held for reading while a native object of the session is in use
 	model  model        // guarded by use
 
@@ -118,13 +119,13 @@ func (s *session) drop(n *slot) bool {
 
 // Close implements inference.Session.
 func (s *session) Close() error {
-	if s.closed.Swap(true) {
-		s.use.RLock()   // an earlier Close has finished then
-		s.use.RUnlock() //nolint:staticcheck // nothing is left to do but to wait
-		return nil
-	}
+	s.closed.Store(true)
 	s.use.Lock()
 	defer s.use.Unlock()
+	if s.freed {
+		return nil
+	}
+	s.freed = true
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for n := range s.slots {

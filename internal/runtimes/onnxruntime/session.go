@@ -37,6 +37,7 @@ type session struct {
 	misdeclared atomic.Bool
 
 	closed atomic.Bool
+	freed  bool         // by Close; guarded by use
 	use    sync.RWMutex // held for reading while a native object of the session is in use
 	handle uintptr      // guarded by use
 
@@ -225,13 +226,13 @@ func (s *session) drop(n *slot) bool {
 
 // Close implements inference.Session.
 func (s *session) Close() error {
-	if s.closed.Swap(true) {
-		s.use.RLock()   // an earlier Close has finished then
-		s.use.RUnlock() //nolint:staticcheck // nothing is left to do but to wait
-		return nil
-	}
+	s.closed.Store(true)
 	s.use.Lock()
 	defer s.use.Unlock()
+	if s.freed {
+		return nil
+	}
+	s.freed = true
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for n := range s.slots {

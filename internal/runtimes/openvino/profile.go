@@ -12,6 +12,9 @@ import (
 	"verge/internal/native"
 )
 
+// maxSlots is how many slots a profile is of, those that were closed last.
+const maxSlots = 16
+
 // profile collects what the slots of a session measured, for one file.
 type profile struct {
 	prefix string
@@ -58,6 +61,7 @@ func (p *profile) add(a *api, request uintptr) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.slots = append(p.slots, times)
+	p.slots = p.slots[max(0, len(p.slots)-maxSlots):]
 }
 
 // write writes the file: for each slot, the nodes of its last run. Its name is the

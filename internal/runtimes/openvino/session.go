@@ -36,6 +36,7 @@ type session struct {
 	again  sync.Mutex // held while the model is compiled again; taken after use
 
 	closed atomic.Bool
+	freed  bool         // by Close; guarded by use
 	use    sync.RWMutex // held for reading while a native object of the session is in use
 
 	mu       sync.Mutex // guards what follows; taken after use and again
@@ -267,13 +268,13 @@ func (s *session) drop(n *slot) bool {
 
 // Close implements inference.Session.
 func (s *session) Close() error {
-	if s.closed.Swap(true) {
-		s.use.RLock()   // an earlier Close has finished then
-		s.use.RUnlock() //nolint:staticcheck // nothing is left to do but to wait
-		return nil
-	}
+	s.closed.Store(true)
 	s.use.Lock()
 	defer s.use.Unlock()
+	if s.freed {
+		return nil
+	}
+	s.freed = true
 	for n := range s.slots { // nobody else has them: use is held
 		n.free()
 	}

@@ -24,6 +24,7 @@ type session struct {
 	info    inference.SessionInfo
 
 	closed  atomic.Bool
+	freed   bool         // by Close; guarded by use
 	use     sync.RWMutex // held for reading while a native object of the session is in use
 	engine  *engine      // its object is guarded by use; nil before load, the rest never changes
 	charged int64        // of the budget, for the file
@@ -196,13 +197,13 @@ func (s *session) drop(n *slot) bool {
 
 // Close implements inference.Session.
 func (s *session) Close() error {
-	if s.closed.Swap(true) {
-		s.use.RLock()   // an earlier Close has finished then
-		s.use.RUnlock() //nolint:staticcheck // nothing is left to do but to wait
-		return nil
-	}
+	s.closed.Store(true)
 	s.use.Lock()
 	defer s.use.Unlock()
+	if s.freed {
+		return nil
+	}
+	s.freed = true
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.device.enter() == nil {
