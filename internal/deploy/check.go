@@ -240,22 +240,41 @@ func (f *Findings) checkLibrary(file *deployfile.File, libraries Libraries) {
 		f.warn("%s: %s is not installed; %s is what others are compared with", key, f.Runtime, other)
 		f.Runtime = other
 	default:
-		f.problem(fault.KindOf(err), key, fmt.Sprintf("%s; or set %s to %s, which is installed.", strings.TrimSuffix(fault.HintOf(err), "."), key, other), "%s", fault.Message(err))
+		f.problem(fault.KindOf(err), key, orRuntime(fault.HintOf(err), other), "%s", fault.Message(err))
 	}
 }
 
-// otherRuntime is the first runtime that is here and runs the model's format, or "". What
-// is bound to a device has one runtime only.
+// otherRuntime is the first other runtime that is here and runs the model's format, or
+// "". What is bound to a device has one runtime only.
 func (f *Findings) otherRuntime(libraries Libraries) string {
 	if f.bound() != "" {
 		return ""
 	}
 	for _, name := range RuntimesOf(f.Model.Format) {
-		if _, err := libraries(name); err == nil {
+		if _, err := libraries(name); err == nil && name != f.Runtime {
 			return name
 		}
 	}
 	return ""
+}
+
+// orRuntime is a hint that names another runtime too.
+func orRuntime(hint, other string) string {
+	const also = "et deployment.runtime to %s, which is installed."
+	if hint == "" {
+		return fmt.Sprintf("S"+also, other)
+	}
+	return strings.TrimSuffix(hint, ".") + fmt.Sprintf("; or s"+also, other)
+}
+
+// elsewhere is the error of a load that the runtime refused, with a hint to another one
+// that is here. What contradicts itself, no other one loads either.
+func (f *Findings) elsewhere(err error, libraries Libraries) error {
+	other, hint := f.otherRuntime(libraries), fault.HintOf(err)
+	if other == "" || fault.KindOf(err) != fault.Unsupported || strings.Contains(hint, "deployment.runtime") { // it names one already
+		return err
+	}
+	return &fault.Error{Kind: fault.Unsupported, Op: "deploy.load", Err: err, Hint: orRuntime(hint, other)}
 }
 
 // checkEngine tells of an engine that another version of TensorRT has built than the one

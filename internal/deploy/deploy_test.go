@@ -126,7 +126,7 @@ func TestARefusedCandidateLeavesTheVersionThatServes(t *testing.T) {
 				return fault.New(fault.Unsupported, "fake.load", "operator Foo is unknown").WithHint("Convert the model.")
 			}},
 			nil, client.PhaseLoading,
-			client.Failure{Kind: "unsupported", Message: "loading: operator Foo is unknown", Hint: "Convert the model."},
+			client.Failure{Kind: "unsupported", Message: "loading: operator Foo is unknown", Hint: "Convert the model; or set deployment.runtime to openvino, which is installed."},
 			nil,
 		},
 		"a model that fails when it runs": {

@@ -310,8 +310,11 @@ func (r *run) loadCandidate(ctx context.Context) error {
 		Version: r.d.Version, Deployment: r.d.ID, Spec: r.req.Spec, SpecName: r.req.SpecName, Artifacts: r.req.Artifacts,
 		IgnorePackages: r.req.IgnorePackages, Way: r.way,
 	}, r.threads)
-	if err != nil {
+	switch {
+	case err != nil && r.way != nil: // what else there is, is known
 		return err
+	case err != nil:
+		return r.findings.elsewhere(err, r.m.host.Libraries)
 	}
 	r.candidate = served
 	for _, fallback := range served.Version.Info().Fallbacks {

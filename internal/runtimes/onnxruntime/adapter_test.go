@@ -82,6 +82,8 @@ func check(tb testing.TB, err error, kind fault.Kind, text, hint string) {
 	}
 }
 
+const noKernel = "Export the model with another element type: ONNX Runtime has this operator for others."
+
 func TestModelsThatCannotBeLoadedAreRefusedInTheLibrarysWords(t *testing.T) {
 	x, y := value("x", tensor.FP32, 1), value("y", tensor.FP32, 1)
 	many := onnxmodel.Model{Inputs: []onnxmodel.Value{x}}
@@ -90,20 +92,36 @@ func TestModelsThatCannotBeLoadedAreRefusedInTheLibrarysWords(t *testing.T) {
 		many.Nodes = append(many.Nodes, onnxmodel.Node{Op: "Identity", Inputs: []string{"x"}, Outputs: []string{name}})
 		many.Outputs = append(many.Outputs, value(name, tensor.FP32, 1))
 	}
+	const (
+		damaged = "Export the model again: its file is damaged, or says what cannot be."
+		newer   = "Export the model for an earlier version of ONNX, or install a newer ONNX Runtime."
+		foreign = "Export the model with operators of ONNX itself, in a version that this ONNX Runtime has."
+	)
+	relu := onnxmodel.Node{Op: "Relu", Inputs: []string{"x"}, Outputs: []string{"y"}}
+	dangling := onnxmodel.Node{Op: "Relu", Inputs: []string{"z"}, Outputs: []string{"y"}}
+	xy := onnxmodel.Model{Nodes: []onnxmodel.Node{relu}, Inputs: []onnxmodel.Value{x}, Outputs: []onnxmodel.Value{y}}
+	with := func(change func(m *onnxmodel.Model)) []byte {
+		m := xy
+		change(&m)
+		return m.Encode()
+	}
 	for name, tc := range map[string]struct {
 		model      []byte
 		kind       fault.Kind
 		text, hint string
 	}{
 		"no bytes":                    {nil, fault.Corrupt, `model m@1: the file is empty`, ""},
-		"no ONNX":                     {[]byte("plain text"), fault.Corrupt, `model m@1: Failed to load model because protobuf parsing failed.`, ""},
-		"a type that nobody can send": {single("Identity", nil, value("y", 114, 1), value("x", 114, 1)), fault.Unsupported, `model m@1: Exception during loading: MLDataType for: tensor(complex64) is not currently registered or supported`, ""},
+		"no ONNX":                     {[]byte("plain text"), fault.Corrupt, `model m@1: Failed to load model because protobuf parsing failed.`, damaged},
+		"a type that nobody can send": {single("Identity", nil, value("y", 114, 1), value("x", 114, 1)), fault.Unsupported, `model m@1: Exception during loading: MLDataType for: tensor(complex64) is not currently registered or supported`, "Export the model with inputs and outputs of numbers or strings."},
 		"an input of any rank":        {single("Identity", nil, y, onnxmodel.Value{Name: "x", DType: tensor.FP32}), fault.Unsupported, `model m@1: input "x" has no declared number of dimensions`, "Declare its shape in the model; dimensions may be dynamic."},
-		"an operator without a kernel for the type": {single("Relu", nil, value("y", tensor.BF16, 1), value("x", tensor.BF16, 1)), fault.Unsupported, `model m@1: Could not find an implementation for Relu(14) node with name ''`, ""},
-		"too new a format":                          {onnxmodel.Model{IRVersion: 99, Nodes: []onnxmodel.Node{{Op: "Relu", Inputs: []string{"x"}, Outputs: []string{"y"}}}, Inputs: []onnxmodel.Value{x}, Outputs: []onnxmodel.Value{y}}.Encode(), fault.Unsupported, `model m@1: Unsupported model IR version: 99, max supported IR version: 13`, ""},
+		"an operator without a kernel for the type": {single("Relu", nil, value("y", tensor.BF16, 1), value("x", tensor.BF16, 1)), fault.Unsupported, `model m@1: Could not find an implementation for Relu(14) node with name ''`, noKernel},
+		"too new a format":                          {with(func(m *onnxmodel.Model) { m.IRVersion = 99 }), fault.Unsupported, `model m@1: Unsupported model IR version: 99, max supported IR version: 13`, newer},
+		"too new operators":                         {with(func(m *onnxmodel.Model) { m.Opset = 99 }), fault.Unsupported, `model m@1: ONNX Runtime only *guarantees* support for models stamped with official released onnx opset versions. Opset 99 is under development and support for this is limited. The operator schemas and or other functionality may change before next ONNX release and in this case ONNX Runtime will not guarantee backward compatibility. Current official support for domain ai.onnx is till opset 26.`, newer},
+		"an unknown operator":                       {onnxmodel.Unknown(), fault.Unsupported, `model m@1: This is an invalid model. In Node, ("", Levitate, "", -1) : ("x": tensor(float),) -> ("y": tensor(float),) , Error No Op registered for Levitate with domain_version of 17`, foreign},
+		"an input from nowhere":                     {with(func(m *onnxmodel.Model) { m.Nodes = []onnxmodel.Node{dangling} }), fault.Corrupt, `model m@1: Invalid model. Node input 'z' is not a graph input, initializer, or output of a previous node.`, damaged},
 		"too many outputs":                          {many.Encode(), fault.Unsupported, `model m@1: the model has 257 outputs, at most 256 are allowed`, ""},
-		"a wrong graph":                             {single("Relu", nil, value("y", tensor.Int64, 1), x), fault.Corrupt, `model m@1: Type Error: Type (tensor(int64)) of output arg (y) of node () does not match expected type (tensor(float)).`, ""},
-		"a sequence as output":                      {single("SplitToSequence", nil, value("y", tensor.FP32, 1), x), fault.Corrupt, `model m@1: Type Error: Type (tensor(float)) of output arg (y) of node () does not match expected type (seq(tensor(float))).`, ""},
+		"a wrong graph":                             {single("Relu", nil, value("y", tensor.Int64, 1), x), fault.Corrupt, `model m@1: Type Error: Type (tensor(int64)) of output arg (y) of node () does not match expected type (tensor(float)).`, damaged},
+		"a sequence as output":                      {single("SplitToSequence", nil, value("y", tensor.FP32, 1), x), fault.Corrupt, `model m@1: Type Error: Type (tensor(float)) of output arg (y) of node () does not match expected type (seq(tensor(float))).`, damaged},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := open(t).Load(t.Context(), inference.Model{Name: "m@1", Data: tc.model, FD: -1}, inference.Options{})
@@ -447,7 +465,7 @@ func TestFailuresAreExplainedByWhatTheLibraryLoggedBefore(t *testing.T) {
 	}
 	_, err := open(t).Load(t.Context(), inference.Model{Name: "m@1", Data: model.Encode(), FD: -1}, inference.Options{})
 	check(t, err, fault.Unsupported, `model m@1: Could not find an implementation for Relu(14) node with name '' `+
-		`(library's log: Removing initializer 'never'. It is not used by any node and should be removed from the model.)`, "")
+		`(library's log: Removing initializer 'never'. It is not used by any node and should be removed from the model.)`, noKernel)
 }
 
 func TestFilesThatAreNotTheLibraryAreRefused(t *testing.T) {

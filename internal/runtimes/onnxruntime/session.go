@@ -130,7 +130,7 @@ func (s *session) compile(ctx context.Context, data []byte, options uintptr, o i
 	case status == nil:
 		return nil
 	case c.cpu():
-		return status.fault(status.loadKind(), op)
+		return status.fault(status.loadKind(), op).WithHint("%s", status.loadHint())
 	}
 	return status.fault(status.providerKind(), op)
 }

@@ -50,6 +50,23 @@ func (e *statusError) loadKind() fault.Kind {
 	return fault.Corrupt
 }
 
+// loadHint says what can be done about a failure to load a model.
+func (e *statusError) loadHint() string {
+	switch {
+	case contains(e.text, "Unsupported model IR version", "only *guarantees* support for models stamped with"):
+		return "Export the model for an earlier version of ONNX, or install a newer ONNX Runtime."
+	case contains(e.text, "is not a registered function/op", "No Op registered for"):
+		return "Export the model with operators of ONNX itself, in a version that this ONNX Runtime has."
+	case contains(e.text, "Could not find an implementation for"):
+		return "Export the model with another element type: ONNX Runtime has this operator for others."
+	case contains(e.text, "is not currently registered or supported"):
+		return "Export the model with inputs and outputs of numbers or strings."
+	case e.loadKind() == fault.Corrupt:
+		return "Export the model again: its file is damaged, or says what cannot be."
+	}
+	return ""
+}
+
 // providerKind returns the kind of a failure to load a model with a provider other
 // than the CPU's, which mostly says something about the provider.
 func (e *statusError) providerKind() fault.Kind {

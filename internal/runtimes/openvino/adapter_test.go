@@ -108,6 +108,10 @@ func TestModelsThatCannotBeLoadedAreRefusedInTheLibrarysWords(t *testing.T) {
 	}
 	const noStrings = "Convert the model with inputs and outputs of numbers, or run its ONNX file in ONNX Runtime (deployment.runtime)."
 	const unreadable = `model m@1: Unable to read the model. Please check if the model format is supported and model is correct.`
+	const (
+		damaged = "Convert the model again: its file is damaged, or says what cannot be."
+		foreign = "Export the model with operators of its format itself, or run it in the format's own runtime: deployment.runtime."
+	)
 	for name, tc := range map[string]struct {
 		model      []byte
 		kind       fault.Kind
@@ -115,19 +119,19 @@ func TestModelsThatCannotBeLoadedAreRefusedInTheLibrarysWords(t *testing.T) {
 	}{
 		"no bytes":                         {nil, fault.Corrupt, `model m@1: the file is empty`, ""},
 		"another format":                   {[]byte("plain text"), fault.Corrupt, `model m@1: the file is neither OpenVINO IR, nor ONNX, nor TensorFlow Lite`, ""},
-		"other XML":                        {[]byte("<html></html>"), fault.Corrupt, unreadable, ""},
-		"broken XML":                       {graph[:100], fault.Corrupt, `model m@1: Error parsing element attribute at offset 95`, ""},
-		"no ONNX":                          {[]byte("rplain text"), fault.Corrupt, unreadable, ""},
-		"cut ONNX":                         {onnxmodel.Join()[:100], fault.Corrupt, `model m@1: Error during import of ONNX model provided as input stream with binary protobuf message.`, ""},
-		"cut TensorFlow Lite":              {tflitemodel.Join()[:100], fault.Corrupt, `model m@1: TensorFlow Lite Frontend: the model file "model.tflite" is corrupted or malformed (FlatBuffer verification failed).`, ""},
+		"other XML":                        {[]byte("<html></html>"), fault.Corrupt, unreadable, damaged},
+		"broken XML":                       {graph[:100], fault.Corrupt, `model m@1: Error parsing element attribute at offset 95`, damaged},
+		"no ONNX":                          {[]byte("rplain text"), fault.Corrupt, unreadable, damaged},
+		"cut ONNX":                         {onnxmodel.Join()[:100], fault.Corrupt, `model m@1: Error during import of ONNX model provided as input stream with binary protobuf message.`, damaged},
+		"cut TensorFlow Lite":              {tflitemodel.Join()[:100], fault.Corrupt, `model m@1: TensorFlow Lite Frontend: the model file "model.tflite" is corrupted or malformed (FlatBuffer verification failed).`, damaged},
 		"a graph without its weights":      {graph, fault.Corrupt, `model m@1: Empty weights data in bin file or bin file cannot be found!`, "Deploy the .bin file together with the .xml file."},
-		"weights that are cut":             {lookup[:len(lookup)-5], fault.Corrupt, `model m@1: Incorrect weights in bin file!`, ""},
-		"an operation that is none":        {irmodel.Unknown(), fault.Unsupported, `model m@1: Opset opset8 doesn't contain the operation with type: Levitate`, ""},
-		"an ONNX operator that is none":    {onnxmodel.Unknown(), fault.Unsupported, `model m@1: Model wasn't fully converted. Summary: -- No conversion rule found for operations: Levitate-17`, ""},
-		"an operator of TensorFlow's none": {tflitemodel.Unknown(), fault.Unsupported, `model m@1: No translator found for Levitate node.`, ""},
+		"weights that are cut":             {lookup[:len(lookup)-5], fault.Corrupt, `model m@1: Incorrect weights in bin file!`, damaged},
+		"an operation that is none":        {irmodel.Unknown(), fault.Unsupported, `model m@1: Opset opset8 doesn't contain the operation with type: Levitate`, "Convert the model again for this version of OpenVINO, or install a newer one."},
+		"an ONNX operator that is none":    {onnxmodel.Unknown(), fault.Unsupported, `model m@1: Model wasn't fully converted. Summary: -- No conversion rule found for operations: Levitate-17`, foreign},
+		"an operator of TensorFlow's none": {tflitemodel.Unknown(), fault.Unsupported, `model m@1: No translator found for Levitate node.`, foreign},
 		"a type that nobody can send":      {irmodel.Identity(irmodel.Int4, 4), fault.Unsupported, `model m@1: input "x" has element type i4, which no request can carry`, ""},
 		"strings":                          {irmodel.Identity(tensor.Bytes, 4), fault.Unsupported, `model m@1: input "x" has element type string, which OpenVINO cannot run safely`, noStrings},
-		"an input of any rank":             {single("ReLU", vector(-1), anyRank), fault.Unsupported, `model m@1: Unexpected: CPU plug-in doesn't support Parameter operation with dynamic rank. Operation name: x`, ""},
+		"an input of any rank":             {single("ReLU", vector(-1), anyRank), fault.Unsupported, `model m@1: Unexpected: CPU plug-in doesn't support Parameter operation with dynamic rank. Operation name: x`, "Declare the number of dimensions in the model; dimensions may be dynamic."},
 		"too many outputs":                 {many.Encode(), fault.Unsupported, `model m@1: the model has 257 outputs, at most 256 are allowed`, ""},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -79,7 +79,7 @@ func (s *session) read(core uintptr, m inference.Model) (model uintptr, failure 
 	status := s.api.call(coreReadModelFromMemoryBuffer, core, native.Address(m.Data), uintptr(len(m.Data)), weights, uintptr(unsafe.Pointer(&model)))
 	runtime.KeepAlive(m.Data)
 	if status != nil {
-		failure = status.fault(status.loadKind(), op)
+		failure = status.loadFault(op)
 		if weights == 0 && strings.Contains(status.text, "bin file") {
 			return 0, failure.WithHint("Deploy the .bin file together with the .xml file.")
 		}
@@ -122,7 +122,7 @@ func (s *session) readFile(core uintptr, m inference.Model) (model uintptr, fail
 	runtime.KeepAlive(path)
 	if status != nil {
 		status.text = strings.ReplaceAll(status.text, directory+string(filepath.Separator), "")
-		return 0, status.fault(status.loadKind(), op)
+		return 0, status.loadFault(op)
 	}
 	return model, nil
 }

@@ -138,7 +138,7 @@ func (s *session) make(ctx context.Context, env *environment, messages *journal,
 // refusal returns the error of a compilation with its kind.
 func refusal(err error, op string) *fault.Error {
 	if status, ok := errors.AsType[*statusError](err); ok {
-		return status.fault(status.loadKind(), op)
+		return status.loadFault(op)
 	}
 	return &fault.Error{Kind: fault.Invalid, Op: op, Err: err}
 }

@@ -69,6 +69,26 @@ func (e *statusError) loadKind() fault.Kind {
 	return fault.Corrupt
 }
 
+// loadFault returns the error of a failure to read or compile a model.
+func (e *statusError) loadFault(op string) *fault.Error {
+	return e.fault(e.loadKind(), op).WithHint("%s", e.loadHint())
+}
+
+// loadHint says what can be done about such a failure.
+func (e *statusError) loadHint() string {
+	switch kind := e.loadKind(); {
+	case contains(e.text, "doesn't contain the operation", "Cannot create"):
+		return "Convert the model again for this version of OpenVINO, or install a newer one."
+	case contains(e.text, "No conversion rule found", "No translator found"):
+		return "Export the model with operators of its format itself, or run it in the format's own runtime: deployment.runtime."
+	case contains(e.text, "dynamic rank"):
+		return "Declare the number of dimensions in the model; dimensions may be dynamic."
+	case kind == fault.Corrupt:
+		return "Convert the model again: its file is damaged, or says what cannot be."
+	}
+	return ""
+}
+
 // runKind returns the kind of a failure to run a model. A node that fails was given
 // values that it does not take; everything else that the library does is checked before.
 func (e *statusError) runKind() fault.Kind {
