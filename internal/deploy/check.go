@@ -119,6 +119,9 @@ func (f *Findings) checkModel(file *deployfile.File, model modelfile.File) {
 	}
 	f.checkEdgeTPU(file, info)
 	f.checkState(info)
+	if info.OpenVINO != nil && info.OpenVINO.UnusedBytes > 0 {
+		f.warn("model.path: the .bin file has %d bytes behind the last one that the .xml file uses: it may be another model's", info.OpenVINO.UnusedBytes)
+	}
 	if info.Format == modelfile.TensorRT && file.Deployment.DeviceType != device.GPU && len(file.Deployment.Ladder) == 0 {
 		f.problem(fault.Unsupported, "deployment.device_type", "Set deployment.device_type to gpu.",
 			"a TensorRT engine runs on the GPU that it was built for, and deployment.device_type is %s", file.Deployment.DeviceType)

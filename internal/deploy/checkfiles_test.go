@@ -9,6 +9,7 @@ import (
 	"verge/internal/deploy"
 	"verge/internal/deployfile"
 	"verge/internal/fault"
+	"verge/internal/inference/inferencetest/irmodel"
 	"verge/internal/inference/inferencetest/onnxmodel"
 	"verge/internal/modelfile"
 	"verge/internal/tensor"
@@ -85,6 +86,25 @@ func TestAVariantThatIsTooLargeForTheDeviceIsRefused(t *testing.T) {
 	}
 	if f.Kind != fault.TooLarge || len(f.Problems) == 0 || f.Problems[0] != want {
 		t.Errorf("%v: %+v, want %+v", f.Kind, f.Problems, want)
+	}
+}
+
+func TestWeightsOfAnotherModelAreTold(t *testing.T) {
+	file, err := deployfile.Parse([]byte(`{"model":{"path":"m.xml"}}`), "d.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	graph, weights := irmodel.Split(irmodel.Lookup())
+	model := look(graph)
+	for more, want := range map[int64][]string{
+		0: nil,
+		8: {"model.path: the .bin file has 8 bytes behind the last one that the .xml file uses: it may be another model's"},
+	} {
+		model.Weights = int64(len(weights)) + more
+		f := deploy.Check(file, model, nil, machine{cpus: 4, memory: 1 << 32}, everyLibrary)
+		if !cmp.Equal(want, f.Warnings) || len(f.Problems) > 0 {
+			t.Errorf("with %d bytes more: warnings %q, problems %v; want %q", more, f.Warnings, f.Problems, want)
+		}
 	}
 }
 

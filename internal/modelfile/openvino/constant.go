@@ -134,19 +134,19 @@ func (p *parser) addConstant(x extent, elements int64) error {
 	return nil
 }
 
-// union returns how many bytes lie in one or more of the ranges.
-func union(extents map[extent]struct{}) int64 {
+// union returns how many bytes lie in one or more of the ranges, and where the last of
+// them ends.
+func union(extents map[extent]struct{}) (total, end int64) {
 	all := make([]extent, 0, len(extents))
 	for x := range extents {
 		all = append(all, x)
 	}
 	slices.SortFunc(all, func(a, b extent) int { return cmp.Compare(a.offset, b.offset) })
-	var total, end int64
 	for _, x := range all {
 		if x.end() > end {
 			total += x.end() - max(x.offset, end)
 			end = x.end()
 		}
 	}
-	return total
+	return total, end
 }

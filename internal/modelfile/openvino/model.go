@@ -30,6 +30,10 @@ type Model struct {
 	Parameters     int64 `json:"parameters"`      // elements of all Const layers; those with the same data count once
 	ParameterBytes int64 `json:"parameter_bytes"` // bytes of the .bin file that Const layers use
 
+	// UnusedBytes is how many bytes of the .bin file lie behind the last one that a Const
+	// layer uses. A file that was written with this graph has none.
+	UnusedBytes int64 `json:"unused_bytes,omitempty"`
+
 	// ConvertedBytes is what Const layers that a Convert layer turns into another
 	// element type take after that: weights that are kept in FP16 and used in FP32.
 	ConvertedBytes int64 `json:"converted_bytes,omitempty"`

@@ -40,6 +40,9 @@ func (p *parser) note() {
 	if p.m.Stateful {
 		p.addNote("The model keeps values from one run to the next: an answer depends on the requests before it.")
 	}
+	if p.m.UnusedBytes > 0 {
+		p.addNote("The .bin file has %d bytes behind the last one that the .xml file uses: it may be another model's.", p.m.UnusedBytes)
+	}
 	if newest > newestOpset {
 		p.addNote("Operator set %d is newer than %d, the newest that this version knows: a library may refuse it.", newest, newestOpset)
 	}

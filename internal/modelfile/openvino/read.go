@@ -59,7 +59,9 @@ func Read(r io.ReaderAt, size, weightsSize int64, limits Limits) (*Model, error)
 		return nil, err
 	}
 	p.activations(g)
-	p.m.ParameterBytes = union(p.extents)
+	var used int64
+	p.m.ParameterBytes, used = union(p.extents)
+	p.m.UnusedBytes = max(0, p.weights-used)
 	for k, n := range p.operators {
 		p.m.Operators = append(p.m.Operators, OperatorCount{Opset: k.opset, Name: k.name, Count: n})
 	}

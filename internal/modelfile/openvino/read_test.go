@@ -1,6 +1,7 @@
 package openvino_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -238,6 +239,26 @@ func TestAModelThatWritesToVariablesKeepsValues(t *testing.T) {
 				t.Errorf("Stateful = %t, notes %q; want %t, %q", m.Stateful, m.Notes, want, tt.want)
 			}
 		})
+	}
+}
+
+func TestWeightsThatNobodyUsesAreTold(t *testing.T) {
+	xml := with(constant(2, "w", "f32", "4", 8, 16)) // the last byte is the 24th
+	for weights, unused := range map[int64]int64{24: 0, 25: 1, 1 << 40: 1<<40 - 24} {
+		m, err := read(xml, weights)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var notes []string
+		if unused > 0 {
+			notes = []string{fmt.Sprintf("The .bin file has %d bytes behind the last one that the .xml file uses: it may be another model's.", unused)}
+		}
+		if m.UnusedBytes != unused || !cmp.Equal(notes, m.Notes) {
+			t.Errorf("of %d bytes: UnusedBytes = %d, notes %q; want %d, %q", weights, m.UnusedBytes, m.Notes, unused, notes)
+		}
+	}
+	if m, err := read(with(), -1); err != nil || m.UnusedBytes != 0 {
+		t.Errorf("without a file: %+v, %v", m, err)
 	}
 }
 
