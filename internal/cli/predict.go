@@ -192,7 +192,8 @@ func describeInputs(all []client.TensorMetadata) string {
 	return strings.Join(parts, ", ")
 }
 
-// readInput reads one input from an .npy file or a picture; - is standard input.
+// readInput reads one input from an .npy file, a picture, or for strings any file; - is
+// standard input.
 func (c *call) readInput(path string, m client.TensorMetadata, p *deployfile.Preprocess) (tensor.Tensor, error) {
 	data, err := c.readInputFile(path)
 	if err != nil {
@@ -202,11 +203,15 @@ func (c *call) readInput(path string, m client.TensorMetadata, p *deployfile.Pre
 	if err != nil {
 		return tensor.Tensor{}, fault.New(fault.Corrupt, "cli.predict", "input %q: %w", m.Name, err)
 	}
+	spec := inference.Spec{Name: m.Name, DType: dtype, Shape: m.Shape}
 	var t tensor.Tensor
-	if bytes.HasPrefix(data, []byte("\x93NUMPY")) || strings.EqualFold(filepath.Ext(path), ".npy") {
+	switch {
+	case bytes.HasPrefix(data, []byte("\x93NUMPY")) || strings.EqualFold(filepath.Ext(path), ".npy"):
 		t, err = dataset.ReadNPY(data)
-	} else {
-		t, err = dataset.Picture(data, inference.Spec{Name: m.Name, DType: dtype, Shape: m.Shape}, p)
+	case dtype == tensor.Bytes:
+		t, err = dataset.Text(data, spec)
+	default:
+		t, err = dataset.Picture(data, spec, p)
 	}
 	if err != nil {
 		return tensor.Tensor{}, about(path, err)

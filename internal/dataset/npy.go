@@ -19,6 +19,7 @@ const (
 // npyHeader is what the header of an .npy file says.
 type npyHeader struct {
 	dtype   tensor.DType
+	text    text // where dtype is tensor.Bytes
 	swap    bool // elements are big-endian
 	fortran bool // the first dimension varies fastest
 	shape   []int64
@@ -27,11 +28,11 @@ type npyHeader struct {
 }
 
 // ReadNPY reads a NumPy array as numpy.save writes it: versions 1.0, 2.0 and
-// 3.0, booleans, integers and floating-point numbers in either byte order, rows
-// or columns first. The result is little-endian and row-major, has no name, and
-// may share memory with data. It fails with fault.Invalid for bytes that are no
-// such file, with fault.Unsupported for another element type (strings, objects,
-// records, complex numbers), and with fault.TooLarge over MaxBytes.
+// 3.0, booleans, integers, floating-point numbers and strings (S and U, the latter as
+// UTF-8) in either byte order, rows or columns first. The result is little-endian and
+// row-major, has no name, and may share memory with data. It fails with fault.Invalid
+// for bytes that are no such file, with fault.Unsupported for another element type
+// (objects, records, complex numbers), and with fault.TooLarge over MaxBytes.
 func ReadNPY(data []byte) (tensor.Tensor, error) {
 	h, err := readNPYHeader(data)
 	if err != nil {
@@ -70,7 +71,11 @@ func readNPYHeader(data []byte) (*npyHeader, error) {
 		return nil, err
 	}
 	h.start = start + int(length)
-	h.size, err = tensor.ByteSize(h.dtype, h.shape)
+	if h.dtype == tensor.Bytes {
+		h.size, err = h.text.size(h.shape)
+	} else {
+		h.size, err = tensor.ByteSize(h.dtype, h.shape)
+	}
 	if err != nil || h.size > MaxBytes {
 		return nil, fault.New(fault.TooLarge, opNPY, "the array claims %s%s, the limit is %d bytes", h.dtype, inference.FormatShape(h.shape), MaxBytes).
 			WithHint("Give a smaller array.")
@@ -82,6 +87,9 @@ func readNPYHeader(data []byte) (*npyHeader, error) {
 // in no case.
 func (h *npyHeader) tensor(data []byte) (tensor.Tensor, error) {
 	width := h.dtype.Size()
+	if h.dtype == tensor.Bytes {
+		return h.strings(data)
+	}
 	if h.swap && width > 1 {
 		data = slices.Clone(data)
 		for i := 0; i < len(data); i += width {
@@ -98,6 +106,21 @@ func (h *npyHeader) tensor(data []byte) (tensor.Tensor, error) {
 		}
 	}
 	return t, nil
+}
+
+// strings is tensor for an array of strings.
+func (h *npyHeader) strings(data []byte) (tensor.Tensor, error) {
+	n, err := tensor.Elements(h.shape)
+	if err != nil {
+		return tensor.Tensor{}, invalid(opNPY, "the array: %w", err)
+	}
+	if h.fortran && len(h.shape) > 1 {
+		data = rowMajor(data, h.shape, h.text.width)
+	}
+	if data, err = h.text.strings(data, n, h.swap); err != nil {
+		return tensor.Tensor{}, invalid(opNPY, "the array: %w", err).WithHint("Save the array again with numpy.save.")
+	}
+	return tensor.Tensor{DType: tensor.Bytes, Shape: h.shape, Data: data}, nil
 }
 
 // rowMajor returns a copy of column-major data with the last dimension varying

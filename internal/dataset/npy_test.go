@@ -15,6 +15,7 @@ import (
 
 	"verge/internal/dataset"
 	"verge/internal/fault"
+	"verge/internal/inference/inferencetest/onnxmodel"
 	"verge/internal/tensor"
 )
 
@@ -66,15 +67,26 @@ func TestReadNPYUnderstandsEveryForm(t *testing.T) {
 		data []byte
 		want tensor.Tensor
 	}{
-		"version 2":        {npy(2, head("|u1", "False", "(2,)"), 5, 6), tensor.Tensor{DType: tensor.Uint8, Shape: []int64{2}, Data: []byte{5, 6}}},
-		"version 3":        {npy(3, head("|i1", "False", "(1, 1)"), 5), tensor.Tensor{DType: tensor.Int8, Shape: []int64{1, 1}, Data: []byte{5}}},
-		"a scalar":         {npy(1, head("<i2", "False", "()"), 5, 1), tensor.Tensor{DType: tensor.Int16, Shape: []int64{}, Data: []byte{5, 1}}},
-		"no element":       {npy(1, head("<f8", "False", "(0, 4)")), tensor.Tensor{DType: tensor.FP64, Shape: []int64{0, 4}, Data: []byte{}}},
-		"booleans":         {npy(1, head("|b1", "False", "(2,)"), 1, 0), tensor.Tensor{DType: tensor.Bool, Shape: []int64{2}, Data: []byte{1, 0}}},
-		"half precision":   {npy(1, head("<f2", "False", "(1,)"), 0, 0x3c), tensor.Tensor{DType: tensor.FP16, Shape: []int64{1}, Data: []byte{0, 0x3c}}},
-		"big-endian":       {npy(1, head(">u4", "False", "(1,)"), 1, 2, 3, 4), tensor.Tensor{DType: tensor.Uint32, Shape: []int64{1}, Data: []byte{4, 3, 2, 1}}},
-		"columns first":    {npy(1, head("|u1", "True", "(2, 3)"), 1, 4, 2, 5, 3, 6), tensor.Tensor{DType: tensor.Uint8, Shape: []int64{2, 3}, Data: []byte{1, 2, 3, 4, 5, 6}}},
-		"other quotes":     {npy(1, "{\"shape\":(1,),\"descr\":\"|u1\",\"fortran_order\":True}", 9), tensor.Tensor{DType: tensor.Uint8, Shape: []int64{1}, Data: []byte{9}}},
+		"version 2":      {npy(2, head("|u1", "False", "(2,)"), 5, 6), tensor.Tensor{DType: tensor.Uint8, Shape: []int64{2}, Data: []byte{5, 6}}},
+		"version 3":      {npy(3, head("|i1", "False", "(1, 1)"), 5), tensor.Tensor{DType: tensor.Int8, Shape: []int64{1, 1}, Data: []byte{5}}},
+		"a scalar":       {npy(1, head("<i2", "False", "()"), 5, 1), tensor.Tensor{DType: tensor.Int16, Shape: []int64{}, Data: []byte{5, 1}}},
+		"no element":     {npy(1, head("<f8", "False", "(0, 4)")), tensor.Tensor{DType: tensor.FP64, Shape: []int64{0, 4}, Data: []byte{}}},
+		"booleans":       {npy(1, head("|b1", "False", "(2,)"), 1, 0), tensor.Tensor{DType: tensor.Bool, Shape: []int64{2}, Data: []byte{1, 0}}},
+		"half precision": {npy(1, head("<f2", "False", "(1,)"), 0, 0x3c), tensor.Tensor{DType: tensor.FP16, Shape: []int64{1}, Data: []byte{0, 0x3c}}},
+		"big-endian":     {npy(1, head(">u4", "False", "(1,)"), 1, 2, 3, 4), tensor.Tensor{DType: tensor.Uint32, Shape: []int64{1}, Data: []byte{4, 3, 2, 1}}},
+		"columns first":  {npy(1, head("|u1", "True", "(2, 3)"), 1, 4, 2, 5, 3, 6), tensor.Tensor{DType: tensor.Uint8, Shape: []int64{2, 3}, Data: []byte{1, 2, 3, 4, 5, 6}}},
+		"other quotes":   {npy(1, "{\"shape\":(1,),\"descr\":\"|u1\",\"fortran_order\":True}", 9), tensor.Tensor{DType: tensor.Uint8, Shape: []int64{1}, Data: []byte{9}}},
+		"byte strings": {
+			npy(1, head("|S3", "False", "(2,)"), []byte("a\x00b\xff\x00\x00")...), onnxmodel.Strings("", "a\x00b", "\xff"),
+		},
+		"strings": {
+			npy(1, head("<U2", "False", "(2,)"), 'h', 0, 0, 0, 0xac, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0), onnxmodel.Strings("", "h€", ""),
+		},
+		"strings, big-endian, columns first": {
+			npy(1, head(">U1", "True", "(1, 2)"), 0, 0, 0, 'x', 0, 1, 0xf6, 0),
+			tensor.Tensor{DType: tensor.Bytes, Shape: []int64{1, 2}, Data: onnxmodel.Strings("", "x", "😀").Data},
+		},
+		"empty strings":    {npy(1, head("<U0", "False", "(2,)")), onnxmodel.Strings("", "", "")},
 		"Python 2's longs": {npy(1, head("|u1", "False", "(1L,)"), 9), tensor.Tensor{DType: tensor.Uint8, Shape: []int64{1}, Data: []byte{9}}},
 	}
 	for name, tt := range tests {
@@ -111,9 +123,17 @@ func TestReadNPYRefusesWithAReason(t *testing.T) {
 		"code":          {npy(1, "__import__('os')"), fault.Invalid, `the header of the array, "__import__('os')", is not one of NumPy's`, save},
 		"a key twice":   {npy(1, "{'descr': '<f4', 'descr': '<f4', 'shape': ()}"), fault.Invalid, `the header of the array, "{'descr': '<f4', 'descr': '<f4', 'shape': ()}", is not one of NumPy's`, save},
 		"a number":      {npy(1, "{'descr': '|u1', 'shape': (-1,)}"), fault.Invalid, `the header of the array, "{'descr': '|u1', 'shape': (-1,)}", is not one of NumPy's`, save},
-		"objects":       {npy(1, head("|O", "False", "(2,)")), fault.Unsupported, `the array holds Python objects ("|O")`, "Save an array of numbers; objects could run code when they are read."},
-		"strings":       {npy(1, head("<U7", "False", "(2,)")), fault.Unsupported, `the array holds strings ("<U7")`, "Send strings as JSON, with an input of datatype BYTES."},
-		"byte strings":  {npy(1, head("|S7", "False", "(2,)")), fault.Unsupported, `the array holds strings ("|S7")`, "Send strings as JSON, with an input of datatype BYTES."},
+		"objects":       {npy(1, head("|O", "False", "(2,)")), fault.Unsupported, `the array holds Python objects ("|O")`, "Save an array of numbers, or of strings as array.astype(str) makes it; objects could run code when they are read."},
+		"no character":  {npy(1, head("<U1", "False", "(2,)"), 'a', 0, 0, 0, 0, 0xd8, 0, 0), fault.Invalid, "the array: string 1 has 0xd800 at 0, which is no character", "Save the array again with numpy.save."},
+		"long strings":  {npy(1, head("|S1048577", "False", "(2,)")), fault.Unsupported, `the array holds an element type that is not read ("|S1048577")`, "Convert the array, for instance with array.astype(numpy.float32)."},
+		"swapped bytes": {npy(1, head("|U1", "False", "(2,)")), fault.Unsupported, `the array holds an element type that is not read ("|U1")`, "Convert the array, for instance with array.astype(numpy.float32)."},
+		"strings of nothing": {
+			npy(1, head("<U0", "False", "(1000000000,)")), fault.TooLarge, "the array claims BYTES[1000000000], the limit is 268435456 bytes", "Give a smaller array.",
+		},
+		"cut strings": {
+			npy(1, head("|S3", "False", "(2,)"), 'a', 'b'), fault.Invalid, "the array has 2 bytes of data, want 6 for BYTES[2]",
+			"Save the array again with numpy.save; the file is damaged or was cut off.",
+		},
 		"complex":       {npy(1, head("<c8", "False", "(2,)")), fault.Unsupported, `the array holds complex numbers ("<c8")`, "Save the real and the imaginary part as two arrays."},
 		"long doubles":  {npy(1, head("<f16", "False", "(2,)")), fault.Unsupported, `the array holds an element type that is not read ("<f16")`, "Convert the array, for instance with array.astype(numpy.float32)."},
 		"records":       {npy(1, "{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': ()}"), fault.Unsupported, "the array holds records, arrays of numbers are read", "Save each field as an array of its own, with numpy.savez."},

@@ -164,12 +164,14 @@ func (h *npyHeader) setType(descr string) error {
 		h.dtype, h.swap = dtype, order == '>'
 		return nil
 	}
+	if h.text, ok = parseText(name); ok && (order == '|' && h.text.kind == 'S' || order != '|' && h.text.kind == 'U') && bytes.IndexByte([]byte("<>|"), order) >= 0 {
+		h.dtype, h.swap = tensor.Bytes, order == '>'
+		return nil
+	}
 	what, hint := "an element type that is not read", "Convert the array, for instance with array.astype(numpy.float32)."
 	switch {
 	case strings.HasPrefix(name, "O"):
-		what, hint = "Python objects", "Save an array of numbers; objects could run code when they are read."
-	case strings.HasPrefix(name, "U"), strings.HasPrefix(name, "S"), strings.HasPrefix(name, "a"):
-		what, hint = "strings", "Send strings as JSON, with an input of datatype BYTES."
+		what, hint = "Python objects", "Save an array of numbers, or of strings as array.astype(str) makes it; objects could run code when they are read."
 	case strings.HasPrefix(name, "c"):
 		what, hint = "complex numbers", "Save the real and the imaginary part as two arrays."
 	}

@@ -172,7 +172,7 @@ func TestPictureRefusesWithAReason(t *testing.T) {
 			dot, spec(tensor.Int8, 1, 1, 8, 8), nil, fault.Invalid, `nothing says which INT8 numbers input "image" takes for pixels`, give,
 		},
 		"strings": {
-			dot, spec(tensor.Bytes, 1, 1, 8, 8), nil, fault.Invalid, "input image BYTES[1,1,8,8] takes no numbers", "Give the input as JSON or as a NumPy array.",
+			dot, spec(tensor.Bytes, 1, 1, 8, 8), nil, fault.Invalid, "input image BYTES[1,1,8,8] takes no numbers", "Give a NumPy array, as numpy.save writes it.",
 		},
 		"another type": {
 			dot, image, &deployfile.Preprocess{Type: "UINT8"}, fault.Invalid, `model.preprocess.type is UINT8, but input "image" is FP32`,

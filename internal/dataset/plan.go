@@ -159,7 +159,7 @@ func (pl *plan) setNumbers(spec inference.Spec, p *deployfile.Preprocess) error 
 			return invalid(opPicture, "nothing says which %s numbers input %q takes for pixels", pl.dtype, spec.Name).WithHint(preprocessHint)
 		}
 	case tensor.Invalid, tensor.Bool, tensor.Bytes:
-		return invalid(opPicture, "input %s takes no numbers", spec).WithHint("Give the input as JSON or as a NumPy array.")
+		return invalid(opPicture, "input %s takes no numbers", spec).WithHint("Give a NumPy array, as numpy.save writes it.")
 	}
 	if err := pl.spread("mean", p.Mean, 0, &pl.mean); err != nil {
 		return err

@@ -18,6 +18,7 @@ import (
 	"verge/internal/fault"
 	"verge/internal/gate"
 	"verge/internal/inference"
+	"verge/internal/inference/inferencetest/onnxmodel"
 	"verge/internal/tensor"
 )
 
@@ -282,6 +283,27 @@ func TestFunctionalComparesGoldenAnswers(t *testing.T) {
 	f = &fake{run: func(int) error { return errors.New("gone") }}
 	if v := gate.Functional(t.Context(), gate.Env{Now: time.Now}, target(f), cases, 1); v.Outcome != client.OutcomeError || v.Detail != "rows 0 to 1: gone" {
 		t.Errorf("verdict without an answer %+v", v)
+	}
+}
+
+func TestGoldenStringsAreCutIntoRequests(t *testing.T) {
+	g := inference.Signature{
+		Inputs:  []inference.Spec{{Name: "x", DType: tensor.Bytes, Shape: []int64{-1, 2}}},
+		Outputs: []inference.Spec{{Name: "y", DType: tensor.Bytes, Shape: []int64{-1}}},
+	}
+	rows := onnxmodel.Strings("x", "a", "bb", "", "dddd", "e", "f")
+	rows.Shape = []int64{3, 2}
+	cases, err := gate.Cases(g, []tensor.Tensor{rows, onnxmodel.Strings("y", "one", "two", "three")}, 2)
+	if err != nil || len(cases) != 2 {
+		t.Fatalf("Cases = %v, %v; want two", cases, err)
+	}
+	last := onnxmodel.Strings("x", "e", "f")
+	last.Shape = []int64{1, 2}
+	if diff := cmp.Diff([]tensor.Tensor{last, onnxmodel.Strings("y", "three")}, []tensor.Tensor{cases[1].Inputs[0], cases[1].Outputs[0]}); diff != "" {
+		t.Errorf("the last row (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(onnxmodel.Strings("y", "one", "two"), cases[0].Outputs[0]); diff != "" {
+		t.Errorf("the first answers (-want +got):\n%s", diff)
 	}
 }
 

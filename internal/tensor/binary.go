@@ -58,6 +58,20 @@ func CheckBytes(data []byte, elements int) error {
 	return nil
 }
 
+// SkipStrings returns where the string behind the first n begins in the binary form of
+// BYTES, or the length of data where there are fewer, or where it is damaged.
+func SkipStrings(data []byte, n int) int {
+	rest := data
+	for i := range n {
+		_, next, err := nextString(rest, i)
+		if err != nil {
+			return len(data)
+		}
+		rest = next
+	}
+	return len(data) - len(rest)
+}
+
 // nextString returns the element that data begins with, and what is behind it.
 func nextString(data []byte, n int) (element, rest []byte, err error) {
 	if len(data) < 4 {
