@@ -134,6 +134,7 @@ func (f *Findings) checkModel(file *deployfile.File, model modelfile.File) {
 		f.problem(fault.Unsupported, "deployment.runtime", "Leave deployment.runtime out.",
 			"%s does not run %s models; %s does", f.Runtime, info.Format, strings.Join(runtimes, " or "))
 	}
+	f.checkOperators(file, info)
 }
 
 // checkSize refuses a file of the model that is too large for the kind of device.

@@ -11,6 +11,7 @@ import (
 	"verge/internal/fault"
 	"verge/internal/inference/inferencetest/irmodel"
 	"verge/internal/inference/inferencetest/onnxmodel"
+	"verge/internal/inference/inferencetest/tflitemodel"
 	"verge/internal/modelfile"
 	"verge/internal/tensor"
 )
@@ -104,6 +105,45 @@ func TestWeightsOfAnotherModelAreTold(t *testing.T) {
 		f := deploy.Check(file, model, nil, machine{cpus: 4, memory: 1 << 32}, everyLibrary)
 		if !cmp.Equal(want, f.Warnings) || len(f.Problems) > 0 {
 			t.Errorf("with %d bytes more: warnings %q, problems %v; want %q", more, f.Warnings, f.Problems, want)
+		}
+	}
+}
+
+func TestWhatTheLibraryWillRefuseIsTold(t *testing.T) {
+	levitates := tflitemodel.Unknown()
+	vector := irmodel.Port{DType: tensor.FP32, Shape: []int{1}}
+	acme, _ := irmodel.Split(irmodel.Model{Layers: []irmodel.Layer{
+		irmodel.Parameter("x", tensor.FP32, 1), {Name: "fly", Type: "Fly", Opset: "acme", Inputs: []string{"x"}, Outputs: []irmodel.Port{vector}}, irmodel.Result("fly"),
+	}}.Encode())
+	const unless = ": the load will fail unless an extension brings it"
+	for name, tt := range map[string]struct {
+		keys     string // of deployment
+		model    []byte
+		warnings []string
+	}{
+		"a custom operator":             {`{}`, levitates, []string{"model.path: litert does not have operator Levitate" + unless}},
+		"one in the classic library":    {`{"runtime":"tflite"}`, levitates, []string{"model.path: tflite does not have operator Levitate" + unless}},
+		"one that a delegate may have":  {`{"providers":["/lib/libx.so"]}`, levitates, nil},
+		"one that is built in":          {`{}`, tflitemodel.CustomOperator("Mfcc", tensor.FP32, 1), nil},
+		"one of LiteRT":                 {`{}`, tflitemodel.CustomOperator("MaxUnpooling2D", tensor.FP32, 1), nil},
+		"one of LiteRT, in the classic": {`{"runtime":"tflite"}`, tflitemodel.CustomOperator("MaxUnpooling2D", tensor.FP32, 1), []string{"model.path: tflite does not have operator MaxUnpooling2D" + unless}},
+		"variable tensors": {`{}`, tflitemodel.Previous(), []string{
+			"model.path: the model keeps values from one request to the next: all clients share them, and one request is computed at a time",
+			"model.path: the model has variable tensors, which LiteRT refuses: set deployment.runtime to tflite",
+		}},
+		"a domain of ONNX": {`{}`, onnxmodel.Model{
+			Nodes:  []onnxmodel.Node{{Op: "Fly", Domain: "acme", Inputs: []string{"x"}, Outputs: []string{"y"}}},
+			Inputs: []onnxmodel.Value{{Name: "x", DType: tensor.FP32, Shape: []any{1}}}, Outputs: []onnxmodel.Value{{Name: "y", DType: tensor.FP32, Shape: []any{1}}},
+		}.Encode(), []string{"model.path: onnxruntime does not have operators of acme" + unless}},
+		"an operator set of OpenVINO": {`{}`, acme, []string{"model.path: openvino does not have operators of acme" + unless}},
+	} {
+		file, err := deployfile.Parse([]byte(`{"model":{"path":"m"},"deployment":`+tt.keys+`}`), "d.json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := deploy.Check(file, look(tt.model), nil, machine{cpus: 4, memory: 1 << 32}, everyLibrary)
+		if diff := cmp.Diff(tt.warnings, f.Warnings); diff != "" || len(f.Problems) > 0 {
+			t.Errorf("%s: problems %v, warnings (-want +got):\n%s", name, f.Problems, diff)
 		}
 	}
 }

@@ -25,6 +25,10 @@ type Model struct {
 	EthosU    bool            `json:"ethos_u"`   // compiled by Vela for an Ethos-U: cannot run without it
 	Stateful  bool            `json:"stateful"`  // keeps values from one run to the next, in tensors or in variables
 
+	// VariableTensors says that tensors keep values, as those of the older operators of
+	// recurrent networks do.
+	VariableTensors bool `json:"variable_tensors,omitempty"`
+
 	Parameters     int64 `json:"parameters"`      // elements of all constant tensors; those that share a buffer count once
 	ParameterBytes int64 `json:"parameter_bytes"` // size of their buffers
 
@@ -69,6 +73,22 @@ func (m *Model) CustomOperators() []string {
 	return slices.Compact(custom)
 }
 
+// Foreign returns the operators, "operator Levitate", that LiteRT does not have, or the
+// classic TensorFlow Lite library: they need a delegate, or another build. What a
+// compiler for an accelerator has put there is not among them.
+func (m *Model) Foreign(classic bool) []string {
+	var all []string
+	for _, name := range m.CustomOperators() {
+		switch {
+		case name == edgeTPUOperator, name == ethosUOperator, slices.Contains(bundled, name):
+		case slices.Contains(onlyLiteRT, name) && !classic:
+		default:
+			all = append(all, "operator "+fault.Clip(name))
+		}
+	}
+	return all
+}
+
 const (
 	edgeTPUOperator = "edgetpu-custom-op"
 	ethosUOperator  = "ethos-u" // of Vela, Arm's compiler
@@ -87,6 +107,7 @@ func (p *parser) note() {
 	if v := p.m.SchemaVersion; v > schemaVersion {
 		p.addNote("Schema version %d is newer than %d, the newest that this version knows: a library may refuse it.", v, schemaVersion)
 	}
+	p.m.VariableTensors = p.variables
 	if p.m.Stateful = p.stateful(); p.m.Stateful {
 		p.addNote("The model keeps values from one run to the next: an answer depends on the requests before it.")
 	}

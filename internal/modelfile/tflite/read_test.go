@@ -46,6 +46,7 @@ func TestReadTellsWhatAModelSaysOfItself(t *testing.T) {
 		ActivationBytes: 2 + 16 + 8 + 16 + 16, // x, n, state, y, and h with 1 row
 		UnsizedValues:   1,                    // ?
 		Stateful:        true,
+		VariableTensors: true,
 		Metadata: &tflite.Metadata{
 			Name: "small", Description: "A model.", Version: "v1", Author: "nobody", Licence: "none",
 			Inputs: []tflite.TensorMetadata{
