@@ -70,7 +70,7 @@ func (p *predictCommand) Run(c *call) error {
 	if err != nil {
 		return err
 	}
-	result.Top = topOf(answer, p.Top, known)
+	result.Top, result.note = topOf(answer, p.Top, known)
 	if p.JSON {
 		return c.printJSON(result)
 	}

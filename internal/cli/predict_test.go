@@ -38,7 +38,7 @@ func digits(t *testing.T) *fakeNode {
 	t.Helper()
 	return (&fakeNode{
 		status: client.Status{Models: []client.ModelStatus{{
-			Model: "digits", Version: 1, Labels: []string{"zero", "one", "two"},
+			Model: "digits", Version: 1, Labels: []string{"zero", "one", "two", "three"},
 			Config: json.RawMessage(`{"model":{"path":"digits.onnx","preprocess":{"size":[8,8],"layout":"NCHW","channels":"gray","mean":[0],"scale":[0.5],"type":"FP32"}},"required_packages":["torch"]}`),
 		}}},
 		inputs:  []client.TensorMetadata{{Name: "image", Datatype: "FP32", Shape: []int64{-1, 1, 8, 8}}},
@@ -78,6 +78,22 @@ func TestAPictureIsAnsweredWithClasses(t *testing.T) {
 		t.Errorf("the brightest pixel is %g: the deployment's preprocessing (scale 0.5) was not used", highest)
 	}
 	golden(t, "predict-json", steady(verge(t, "predict", "digits", "@"+examples+"samples/07.png", "--node", n.address, "--json", "--top", "1").transcript()))
+}
+
+func TestLabelsOfSomethingElseNameNoClasses(t *testing.T) {
+	n := digits(t)
+	n.status.Models[0].Labels = []string{"nose", "left eye", "right eye"}
+	got := verge(t, "predict", "digits", examples+"samples/07.png", "--node", n.address)
+	for _, want := range []string{
+		"probabilities FP32[1,4]: 0.03125 0.9375 0.015625 0.015625", "no classes: the model has 3 labels, and probabilities has 4 values",
+	} {
+		if !strings.Contains(got.out, want) {
+			t.Errorf("no %q in\n%s", want, got.transcript())
+		}
+	}
+	if strings.Contains(got.out, "nose") {
+		t.Errorf("it is named a class:\n%s", got.transcript())
+	}
 }
 
 func TestStandardInputMayBeThePicture(t *testing.T) {
@@ -161,7 +177,7 @@ func TestIntegersAreShownAsTheScoresThatTheyStandFor(t *testing.T) {
 		return (&fakeNode{
 			status: client.Status{Models: []client.ModelStatus{{
 				Model: "eye", Version: 1, ModelInfo: client.ModelInfo{OutputDetails: []client.TensorDetail{detail}},
-				Labels: []string{"background", "rock beauty, Holocanthus tricolor", "a name that is longer than the column may be"},
+				Labels: []string{"background", "rock beauty, Holocanthus tricolor", "a name that is longer than the column may be", ""},
 			}}},
 			inputs:  []client.TensorMetadata{{Name: "x", Datatype: "FP32", Shape: []int64{1}}},
 			outputs: `[{"name":"y","datatype":"UINT8","shape":[1,4],"data":` + data + `}]`,

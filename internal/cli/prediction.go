@@ -22,6 +22,7 @@ type prediction struct {
 	Top       []dataset.Class `json:"top,omitempty"`
 	LatencyMS float64         `json:"latency_ms"`
 	Timestamp time.Time       `json:"timestamp"` // of the question
+	note      string          // why there are no classes although there are labels; "" for none
 }
 
 // outputValues is one output, flat.
@@ -78,28 +79,33 @@ func valuesOf(t *client.Tensor) (any, error) {
 
 // topOf reads the first output as the scores of one sample: one row of more than
 // one score. Anything else has no classes, nor has an answer of several outputs to
-// a model without labels. Integers that stand for real numbers are shown as those.
-func topOf(answer *client.InferResponse, k int, about known) []dataset.Class {
+// a model without labels. Where there is another number of labels than of scores, they
+// are about something else, and note says so. Integers that stand for real numbers are
+// shown as those.
+func topOf(answer *client.InferResponse, k int, about known) (top []dataset.Class, note string) {
 	if len(answer.Outputs) == 0 || len(answer.Outputs) > 1 && len(about.labels) == 0 || k < 1 {
-		return nil
+		return nil, ""
 	}
 	t := answer.Outputs[0]
 	switch t.Datatype {
 	case "FP32", "FP16", "FP64", "BF16", "UINT8", "INT8":
 	default:
-		return nil
+		return nil, ""
 	}
 	scores, err := t.Numbers()
 	rank := len(t.Shape)
 	if err != nil || len(scores) < 2 || rank == 0 || t.Shape[rank-1] != int64(len(scores)) {
-		return nil
+		return nil, ""
+	}
+	if n := len(about.labels); n > 0 && n != len(scores) {
+		return nil, fmt.Sprintf("no classes: the model has %d labels, and %s has %d values", n, t.Name, len(scores))
 	}
 	if q := about.outputs[t.Name]; len(q.Scales) == 1 && len(q.ZeroPoints) == 1 {
 		for i, s := range scores {
 			scores[i] = (s - float64(q.ZeroPoints[0])) * float64(q.Scales[0])
 		}
 	}
-	return dataset.Top(scores, k, about.labels)
+	return dataset.Top(scores, k, about.labels), ""
 }
 
 // showPrediction prints an answer for people, beside the picture that was asked
@@ -117,7 +123,11 @@ func (c *call) showPrediction(p *prediction, inputs []client.Tensor) {
 	for _, out := range rest {
 		rows = append(rows, fmt.Sprintf("%s %s%s: %s", out.Name, out.Datatype, inference.FormatShape(out.Shape), preview(out.Data)))
 	}
-	rows = append(rows, "", t.paint(faint, fmt.Sprintf("%s@%s answered in %s ms", p.Model, p.Version, ms(p.LatencyMS))))
+	rows = append(rows, "")
+	if p.note != "" {
+		rows = append(rows, t.paint(faint, p.note))
+	}
+	rows = append(rows, t.paint(faint, fmt.Sprintf("%s@%s answered in %s ms", p.Model, p.Version, ms(p.LatencyMS))))
 	for _, line := range beside(picture, rows) {
 		c.print("%s\n", line)
 	}
