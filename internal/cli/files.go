@@ -20,7 +20,7 @@ func openFile(path string) (*os.File, int64, error) {
 	case err != nil:
 		return nil, 0, pathError(op, path, err)
 	case info.IsDir():
-		return nil, 0, fault.New(fault.Invalid, op, "is a directory, want a file").On(path)
+		return nil, 0, fault.New(fault.Invalid, op, "is a directory, want a file").On(path).WithHint("Name a file in it.")
 	case !info.Mode().IsRegular():
 		return nil, 0, fault.New(fault.Invalid, op, "is no regular file").On(path)
 	case info.Size() == 0:

@@ -93,6 +93,23 @@ type known struct {
 	embedded   map[string]client.Preprocess      // of the model's file, by input
 	outputs    map[string]inference.Quantization // of the outputs that have one
 	labels     []string
+	shapes     map[string][]int64 // of model.input_shapes
+}
+
+// sized returns the shape of an input with the sizes that the deployment gives for open
+// dimensions, but for the first, which is mostly the batch.
+func (k known) sized(input string, shape []int64) []int64 {
+	given := k.shapes[input]
+	if len(given) != len(shape) {
+		return shape
+	}
+	shape = slices.Clone(shape)
+	for i := 1; i < len(shape); i++ {
+		if shape[i] < 0 {
+			shape[i] = given[i]
+		}
+	}
+	return shape
 }
 
 // how returns how a picture becomes an input; nil leaves it to the signature.
@@ -122,7 +139,8 @@ func knownOf(status *client.ModelStatus) (known, error) {
 	const op = "cli.predict"
 	var file struct {
 		Model struct {
-			Preprocess *deployfile.Preprocess `json:"preprocess"`
+			Preprocess  *deployfile.Preprocess `json:"preprocess"`
+			InputShapes map[string][]int64     `json:"input_shapes"`
 		} `json:"model"`
 	}
 	if len(status.Config) > 0 {
@@ -130,7 +148,7 @@ func knownOf(status *client.ModelStatus) (known, error) {
 			return known{}, fault.New(fault.Corrupt, op, "the node's deployment file of %s: %w", status.Model, err)
 		}
 	}
-	k := known{preprocess: file.Model.Preprocess, embedded: status.Preprocess, labels: status.Labels, outputs: map[string]inference.Quantization{}}
+	k := known{preprocess: file.Model.Preprocess, shapes: file.Model.InputShapes, embedded: status.Preprocess, labels: status.Labels, outputs: map[string]inference.Quantization{}}
 	for _, out := range status.ModelInfo.OutputDetails {
 		var q inference.Quantization
 		if len(out.Quantization) == 0 {
@@ -152,7 +170,11 @@ func (p *predictCommand) inputs(c *call, m *client.ModelMetadata, k known) ([]cl
 	}
 	inputs := make([]client.Tensor, len(m.Inputs))
 	for i, spec := range m.Inputs {
-		t, err := c.readInput(strings.TrimPrefix(files[i], "@"), spec, k.how(spec.Name))
+		how := k.how(spec.Name)
+		if how == nil || len(how.Size) == 0 {
+			spec.Shape = k.sized(spec.Name, spec.Shape)
+		}
+		t, err := c.readInput(strings.TrimPrefix(files[i], "@"), spec, how)
 		if err != nil {
 			return nil, err
 		}

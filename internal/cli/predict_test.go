@@ -96,6 +96,33 @@ func TestLabelsOfSomethingElseNameNoClasses(t *testing.T) {
 	}
 }
 
+func TestInputShapesSayHowLargeAPictureIs(t *testing.T) {
+	for config, want := range map[string][]int64{
+		`{"model":{}}`: nil,
+		`{"model":{"input_shapes":{"image":[2,1,4,6]}}}`:                                                               {1, 1, 4, 6},
+		`{"model":{"input_shapes":{"image":[4,6]}}}`:                                                                   nil,
+		`{"model":{"input_shapes":{"other":[1,1,4,6]}}}`:                                                               nil,
+		`{"model":{"input_shapes":{"image":[1,1,4,6]},"preprocess":{"size":[2,3],"layout":"NCHW","channels":"gray"}}}`: {1, 1, 2, 3},
+	} {
+		n := digits(t)
+		n.status.Models[0].Config = json.RawMessage(config)
+		n.inputs[0].Shape = []int64{-1, 1, -1, -1}
+		r := verge(t, "predict", "digits", examples+"samples/07.png", "--node", n.address)
+		switch {
+		case want == nil:
+			if r.status != 1 || !strings.Contains(r.err, "input image FP32[-1,1,-1,-1] does not look like a picture") {
+				t.Errorf("%s: %s", config, r.transcript())
+			}
+		case r.status != 0:
+			t.Errorf("%s: %s", config, r.transcript())
+		default:
+			if diff := cmp.Diff(want, n.asked.Inputs[0].Shape); diff != "" {
+				t.Errorf("%s: shape (-want +got):\n%s", config, diff)
+			}
+		}
+	}
+}
+
 func TestStandardInputMayBeThePicture(t *testing.T) {
 	n := digits(t)
 	r := vergeWith(t.Context(), t, cli.IO{In: bytes.NewReader(read(t, examples+"samples/07.png"))}, "predict", "digits@2", "-", "--node", n.address, "--timeout", "250ms")

@@ -4,18 +4,33 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"verge/internal/fault"
 	"verge/internal/inference"
+	"verge/internal/inference/inferencetest/onnxmodel"
 	"verge/internal/modelfile/onnx"
 	"verge/internal/tensor"
 )
 
 func read(data []byte) (*onnx.Model, error) {
 	return onnx.Read(bytes.NewReader(data), int64(len(data)), onnx.DefaultLimits())
+}
+
+func TestLongMetadataAreCutWithAMark(t *testing.T) {
+	long := strings.Repeat("m", onnx.DefaultLimits().NameBytes)
+	for text, want := range map[string]string{long: long, long + "m": long + "…"} {
+		m, err := read(onnxmodel.Model{
+			Nodes: []onnxmodel.Node{{Op: "Relu", Inputs: []string{"x"}, Outputs: []string{"y"}}}, Metadata: map[string]string{"text": text},
+			Inputs: []onnxmodel.Value{{Name: "x", DType: tensor.FP32, Shape: []any{1}}}, Outputs: []onnxmodel.Value{{Name: "y", DType: tensor.FP32, Shape: []any{1}}},
+		}.Encode())
+		if err != nil || m.Metadata["text"] != want {
+			t.Errorf("of %d bytes: %v, %d bytes; want %d", len(text), err, len(m.Metadata["text"]), len(want))
+		}
+	}
 }
 
 func TestReadTellsWhatAModelSaysOfItself(t *testing.T) {

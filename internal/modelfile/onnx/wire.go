@@ -196,13 +196,15 @@ func (r *reader) name(f field, what string) (string, error) {
 	return s, err
 }
 
-// label returns the text of f for people: cut to Limits.NameBytes, in valid
-// UTF-8, without control characters.
+// label returns the text of f for people: in valid UTF-8, without control characters,
+// and where it is longer, cut to Limits.NameBytes with "…" behind them.
 func (r *reader) label(f field) (string, error) {
-	s := f.body
-	s.end = min(s.end, s.pos+int64(r.lim.NameBytes))
+	s, more := f.body, ""
+	if most := int64(r.lim.NameBytes); s.len() > most {
+		s.end, more = s.pos+most, "…"
+	}
 	text, err := r.keep(s)
-	return strings.Map(printable, strings.ToValidUTF8(text, "")), err
+	return strings.Map(printable, strings.ToValidUTF8(text, "")) + more, err
 }
 
 // keep copies a span out of the file.

@@ -309,8 +309,8 @@ func TestTextForPeopleIsCutAndCleaned(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if m.Name != "small" || m.Converter != long[:1024] {
-		t.Errorf("name %q and converter of %d bytes, want small and 1024", m.Name, len(m.Converter))
+	if m.Name != "small" || m.Converter != long[:1024]+"…" {
+		t.Errorf("name %q and converter of %d bytes, want small and 1024 with a mark", m.Name, len(m.Converter))
 	}
 }
 

@@ -110,7 +110,7 @@ func printable(c rune) rune {
 // label returns text for people: cut to Limits.NameBytes, without control characters.
 func (p *parser) label(text string) string {
 	if len(text) > p.lim.NameBytes {
-		text = strings.ToValidUTF8(text[:p.lim.NameBytes], "")
+		text = strings.ToValidUTF8(text[:p.lim.NameBytes], "") + "…"
 	}
 	return strings.Map(printable, text)
 }
