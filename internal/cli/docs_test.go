@@ -139,6 +139,12 @@ func (p property) takes() string {
 		return p.AnyOf[0].takes() + ", in any case"
 	case len(p.OneOf) > 0 && p.OneOf[0].Type == "boolean":
 		return "true, false, or the keys below, which mean true"
+	case len(p.OneOf) > 0 && len(p.OneOf[1].Properties) == 0:
+		words := make([]string, len(p.OneOf))
+		for i, one := range p.OneOf {
+			words[i] = one.takes()
+		}
+		return strings.Join(words, " or ")
 	case len(p.OneOf) > 0: // a string, or an object
 		return "string, or " + strings.Join(slices.Sorted(maps.Keys(p.OneOf[1].Properties)), " with ")
 	case p.Minimum != "":
@@ -178,6 +184,12 @@ func (p property) rows(path string, b *strings.Builder) {
 		child.rows(full, b)
 		for _, one := range child.OneOf {
 			one.rows(full, b)
+		}
+		if child.Items != nil {
+			child.Items.rows(full+"[]", b)
+			for _, one := range child.Items.OneOf {
+				one.rows(full+"[]", b)
+			}
 		}
 	}
 }

@@ -11,8 +11,8 @@ import (
 )
 
 // trim forgets the oldest ended deployments beyond the limit, and artifacts that
-// nothing refers to. m.mu is held.
-func (m *Manager) trim() error {
+// nothing refers to. It returns what collect does. m.mu is held.
+func (m *Manager) trim() (needed map[string]bool, err error) {
 	var ended []*client.Deployment
 	for _, d := range m.known {
 		if d.Phase.Final() {
@@ -30,7 +30,7 @@ func (m *Manager) trim() error {
 	}
 	const journalLines = 10_000
 	if err := m.store.forget(old, journalLines); err != nil {
-		return err
+		return nil, err
 	}
 	return m.collect()
 }
@@ -41,13 +41,14 @@ const uploadPatience = time.Hour
 
 // collect removes the artifacts that no serving, previous or running version
 // needs. One that no deployment has asked for yet was uploaded for one that is about
-// to be submitted: it stays for uploadPatience. m.mu is held.
-func (m *Manager) collect() error {
+// to be submitted: it stays for uploadPatience. m.mu is held. It returns the digests of
+// what is needed, for tidy; nil where they are not known.
+func (m *Manager) collect() (needed map[string]bool, err error) {
 	records, err := m.store.models()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	needed := map[string]bool{}
+	needed = map[string]bool{}
 	for _, record := range records {
 		for _, release := range []*release{record.Serving, record.Before} {
 			if release != nil {
@@ -65,7 +66,7 @@ func (m *Manager) collect() error {
 	maps.Copy(m.used, needed)
 	all, err := m.host.Artifacts.List()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var errs []error
 	unused := map[string]time.Time{}
@@ -87,8 +88,17 @@ func (m *Manager) collect() error {
 		errs = append(errs, m.host.Artifacts.Remove(digest))
 	}
 	m.unused = unused
-	if m.host.CacheDir != "" {
-		errs = append(errs, prepared.Trim(m.host.CacheDir, func(digest string) bool { return needed["sha256:"+digest] }, m.host.Now()))
+	return needed, errors.Join(errs...)
+}
+
+// tidy tells what went wrong while artifacts were collected, and removes from the cache
+// what runtimes have prepared of models that are not needed. m.mu is not held: it may be
+// much. A version that begins to load just now prepares its model again the next time.
+func (m *Manager) tidy(needed map[string]bool, err error) {
+	if err == nil && needed != nil && m.host.CacheDir != "" {
+		err = prepared.Trim(m.host.CacheDir, func(digest string) bool { return needed["sha256:"+digest] }, m.host.Now())
 	}
-	return errors.Join(errs...)
+	if err != nil { // what is over is over all the same
+		m.host.Log.Warn("what is of no use any more was not removed", "err", err)
+	}
 }

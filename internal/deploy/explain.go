@@ -140,7 +140,11 @@ func (f *Findings) explainThreads(file *deployfile.File, machine Machine) Choice
 	case file.Deployment.DeviceType == "embedded" || file.Deployment.DeviceType == "mobile":
 		why = "deployment.device_type is " + file.Deployment.DeviceType + ", " + why
 	}
-	return Choice{fmt.Sprint(f.Threads), why + "; so many requests are computed at a time, on one thread each"}
+	how := "; so many requests are computed at a time, on one thread each"
+	if file.Deployment.OptimizationLevel >= levelMeasured && f.Threads > 1 {
+		how = "; so many requests are computed at a time on one thread each, or one on all of them, as it is measured"
+	}
+	return Choice{fmt.Sprint(f.Threads), why + how}
 }
 
 // alternatives lists the other runtimes on the CPU, and every accelerator with the

@@ -261,12 +261,11 @@ func (m *Manager) view(d *client.Deployment) *client.Deployment {
 // finished takes a run off the books and forgets the oldest deployments.
 func (m *Manager) finished(r *run) {
 	m.mu.Lock()
-	defer m.mu.Unlock()
 	delete(m.busy, r.d.Model)
 	delete(m.runs, r.d.ID)
-	if err := m.trim(); err != nil {
-		m.host.Log.Warn("old deployments were not forgotten", "err", err)
-	}
+	needed, err := m.trim()
+	m.mu.Unlock()
+	m.tidy(needed, err)
 }
 
 // Get returns one deployment.

@@ -159,11 +159,10 @@ func (m *Manager) Undeploy(model string) error {
 	m.host.Log.Info("model undeployed", "model", model)
 
 	m.mu.Lock()
-	defer m.mu.Unlock()
 	delete(m.busy, model)
-	if err := m.collect(); err != nil { // the model is gone all the same
-		m.host.Log.Warn("artifacts were not collected", "err", err)
-	}
+	needed, err := m.collect()
+	m.mu.Unlock()
+	m.tidy(needed, err)
 	return nil
 }
 

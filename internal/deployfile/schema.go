@@ -62,8 +62,12 @@ func providerSchema() *jsonschema.Schema {
 	object := &jsonschema.Schema{
 		Type: "object", Properties: jsonschema.NewProperties(), Required: []string{"name"}, AdditionalProperties: jsonschema.FalseSchema,
 	}
-	object.Properties.Set("name", name)
-	object.Properties.Set("options", &jsonschema.Schema{Type: "object", AdditionalProperties: values, MaxProperties: &most})
+	named := *name
+	named.Description = "As the library calls it, or a path."
+	object.Properties.Set("name", &named)
+	object.Properties.Set("options", &jsonschema.Schema{
+		Type: "object", AdditionalProperties: values, MaxProperties: &most, Description: "Options that the library reads, by name.",
+	})
 	return &jsonschema.Schema{OneOf: []*jsonschema.Schema{name, object}}
 }
 

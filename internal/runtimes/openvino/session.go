@@ -16,6 +16,7 @@ import (
 	"verge/internal/inference"
 	"verge/internal/inference/tflitefile"
 	"verge/internal/native"
+	"verge/internal/tensor"
 )
 
 // session is a model that has been compiled.
@@ -28,7 +29,7 @@ type session struct {
 	signature inference.Signature
 	declared  [2][]string // names of inputs and outputs before the model was compiled
 	info      inference.SessionInfo
-	resolved  bool // all shapes of the outputs are fixed
+	resolved  bool // all shapes of the outputs are fixed, and their sizes numbers
 	wide      bool // an input has integers that the library narrows
 	fluid     bool // shapes inside of it may differ from one run to the next
 
@@ -207,7 +208,10 @@ func (s *session) describe(file []byte) *fault.Error {
 		}
 	}
 	s.wide = slices.ContainsFunc(s.signature.Inputs, func(spec inference.Spec) bool { return narrowed(spec.DType) })
-	open := func(spec inference.Spec) bool { return spec.Shape == nil || !spec.Fixed() }
+	open := func(spec inference.Spec) bool {
+		_, err := tensor.ByteSize(spec.DType, spec.Shape) // one that overflows is none that is fixed
+		return spec.Shape == nil || !spec.Fixed() || err != nil
+	}
 	s.resolved = !slices.ContainsFunc(s.signature.Outputs, open)
 	s.fluid = s.fluid || !s.resolved || slices.ContainsFunc(s.signature.Inputs, open)
 	return nil

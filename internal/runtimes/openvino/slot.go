@@ -38,7 +38,7 @@ func newSlot(s *session, arena inference.Arena) *slot {
 	for i := range n.out.list {
 		n.out.list[i].Shape = slices.Clone(s.signature.Outputs[i].Shape)
 		if s.resolved {
-			n.out.sizes[i], _ = tensor.ByteSize(n.out.list[i].DType, n.out.list[i].Shape) // checked by Run
+			n.out.sizes[i], _ = tensor.ByteSize(n.out.list[i].DType, n.out.list[i].Shape) // resolved says that it has a size
 		}
 	}
 	return n
