@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"verge/internal/fault"
@@ -95,6 +96,28 @@ func (p Parent) New(name string, memory int64) (*Group, error) {
 		return nil, errors.Join(fault.New(fault.Exhausted, op, "limit control group to %d bytes: %w", memory, err), g.Close())
 	}
 	return g, nil
+}
+
+// Sweep removes the groups that processes which are no more have left: those named after
+// the prefix, the number of the process that made them, and a number, such as
+// "verge-4711-3". The kernel removes none that has processes.
+func (p Parent) Sweep(prefix string) {
+	if p.kind == "" {
+		return
+	}
+	left, err := filepath.Glob(filepath.Join(p.path, prefix+"-*-*"))
+	if err != nil {
+		return
+	}
+	for _, path := range left {
+		maker, number, _ := strings.Cut(strings.TrimPrefix(filepath.Base(path), prefix+"-"), "-")
+		if pid, err := strconv.Atoi(maker); err != nil || pid <= 0 || exists("/proc", maker) {
+			continue
+		}
+		if _, err := strconv.ParseUint(number, 10, 64); err == nil {
+			p.tree.remove(path) //nolint:errcheck,gosec // then it stays
+		}
+	}
 }
 
 // usable reports whether a group can be made and limited, by making one.

@@ -186,6 +186,35 @@ func TestWhereNoGroupCanBeMadeNothingIsEnforced(t *testing.T) {
 	}
 }
 
+func TestGroupsOfDeadProcessesAreSwept(t *testing.T) {
+	f := newFake(t, sandbox.CGroup1, "/a")
+	dead := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^$")
+	if err := dead.Run(); err != nil {
+		t.Fatal(err)
+	}
+	parent := f.find("")
+	kept := []string{
+		fmt.Sprintf("verge-%d-1", os.Getpid()), "verge-x-1", "verge-1", fmt.Sprintf("verge-%d-x", dead.Process.Pid), fmt.Sprintf("other-%d-1", dead.Process.Pid),
+		fmt.Sprintf("verge--%d-1", dead.Process.Pid),
+	}
+	swept := []string{fmt.Sprintf("verge-%d-1", dead.Process.Pid), fmt.Sprintf("verge-%d-27", dead.Process.Pid)}
+	for _, name := range append(kept, swept...) {
+		f.mkdir(filepath.Join(f.root, "a", name))
+	}
+	parent.Sweep("verge")
+	sandbox.Parent{}.Sweep("verge")
+	for _, name := range kept {
+		if _, err := os.Stat(filepath.Join(f.root, "a", name)); err != nil {
+			t.Errorf("%s is gone: %v", name, err)
+		}
+	}
+	for _, name := range swept {
+		if _, err := os.Stat(filepath.Join(f.root, "a", name)); err == nil {
+			t.Errorf("%s is still there", name)
+		}
+	}
+}
+
 func TestAGroupsNameIsOneElement(t *testing.T) {
 	f := newFake(t, sandbox.CGroup1, "/")
 	for _, name := range []string{"", ".", "..", "a/b", "/a"} {

@@ -53,6 +53,7 @@ func NewHost(cfg Config, launch Launch, log *slog.Logger) (*Host, error) {
 		cfg: cfg, launch: launch, log: log, parent: sandbox.Find("/proc/self", cfg.CGroup),
 		starts: make(chan start), sessions: map[*Session]struct{}{},
 	}
+	h.parent.Sweep(groupPrefix)
 	h.starter.Go(h.start)
 	return h, nil
 }
@@ -117,9 +118,12 @@ func errStopped(op string) error {
 	return fault.New(fault.Unavailable, op, "the node stops, and starts no worker")
 }
 
+// groupPrefix begins the names of control groups.
+const groupPrefix = "verge"
+
 // group makes the control group of the next process.
 func (h *Host) group(pid int, memory int64) (*sandbox.Group, error) {
-	return h.parent.New(fmt.Sprintf("verge-%d-%d", pid, h.number.Add(1)), memory)
+	return h.parent.New(fmt.Sprintf("%s-%d-%d", groupPrefix, pid, h.number.Add(1)), memory)
 }
 
 // Runtime returns the inference library of that name, in workers: the names are
