@@ -194,7 +194,7 @@ func memoryLimit(deviceID string, share float64) (bytes string, ok bool) {
 		return "", false
 	}
 	total, ok := cudaMemory(ordinal)
-	return strconv.FormatUint(uint64(share*float64(total)), 10), ok
+	return strconv.FormatUint(max(1, uint64(share*float64(total))), 10), ok // 0 would be no limit
 }
 
 // addWithFunctions adds a provider that has functions of its own.

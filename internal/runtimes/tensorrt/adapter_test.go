@@ -299,6 +299,8 @@ func TestGPUMemoryIsBoundedByItsFraction(t *testing.T) {
 	}
 	_, err = rt.Load(t.Context(), inference.Model{Name: "m@1", Data: file, FD: -1}, inference.Options{GPUMemoryFraction: 1e-7})
 	check(t, err, fault.Exhausted, "model m@1: the engine needs 147 bytes of GPU memory, 0 of the model's 107 are in use (1e-07 of the GPU's 1073741824)", hint)
+	_, err = rt.Load(t.Context(), inference.Model{Name: "m@1", Data: file, FD: -1}, inference.Options{GPUMemoryFraction: 1e-12})
+	check(t, err, fault.Exhausted, "model m@1: the engine needs 147 bytes of GPU memory, 0 of the model's 1 are in use (1e-12 of the GPU's 1073741824)", hint)
 	_, err = rt.Load(t.Context(), inference.Model{Name: "m@1", Data: file, FD: -1}, inference.Options{GPUMemoryFraction: 1.5})
 	check(t, err, fault.Invalid, "model m@1: 1.5 of the GPU's memory, want 0 to 1", "")
 }

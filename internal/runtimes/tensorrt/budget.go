@@ -21,7 +21,11 @@ type budget struct {
 }
 
 func newBudget(g *device, fraction float64) *budget {
-	return &budget{device: g, fraction: fraction, limit: int64(fraction * float64(g.memory))}
+	b := &budget{device: g, fraction: fraction}
+	if fraction > 0 && g.memory > 0 {
+		b.limit = max(1, int64(fraction*float64(g.memory))) // less than a byte is no reason to take it all
+	}
+	return b
 }
 
 // take adds bytes, or fails with fault.Exhausted where that is over the limit.
