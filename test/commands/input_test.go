@@ -47,10 +47,10 @@ func TestAFileThatCannotBeReadIsToldBeforeANodeIsAsked(t *testing.T) {
 		want []string
 	}{
 		"no deployment file":   {args: []string{"nothing.json"}, want: []string{"nothing.json: no such file", pathsHint}},
-		"a directory":          {args: []string{"folder"}, want: []string{"folder: is a directory, want a file"}},
+		"a directory":          {args: []string{"folder"}, want: []string{"folder: is a directory, want a file", "Hint: Name a file in it."}},
 		"an empty file":        {args: []string{"empty.json"}, want: []string{"empty.json: the file is empty", "Hint: Copy or export it again."}},
 		"no model":             {file: `{"model":{"path":"no.onnx"}}`, want: []string{"x.json: 1 problem", "  model.path: no.onnx: no such file", pathsHint}},
-		"a model that is none": {file: `{"model":{"path":"folder"}}`, want: []string{"x.json: 1 problem", "  model.path: folder: is a directory, want a file"}},
+		"a model that is none": {file: `{"model":{"path":"folder"}}`, want: []string{"x.json: 1 problem", "  model.path: folder: is a directory, want a file", "Hint: Name a file in it."}},
 		"an empty model":       {file: `{"model":{"path":"empty.onnx"}}`, want: []string{"x.json: 1 problem", "  model.path: empty.onnx: the file is empty", "Hint: Copy or export it again."}},
 		"neither JSON nor YAML": {file: "{\n", want: []string{
 			"x.json: 1 problem", "  line 2: neither JSON nor YAML: did not find expected node content", schemaHint,
