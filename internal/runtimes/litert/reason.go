@@ -3,8 +3,10 @@ package litert
 import (
 	"io"
 	"os"
+	"runtime/debug"
 	"strings"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -72,41 +74,57 @@ func messages(said string) (all []string) {
 var stderr sync.Mutex //nolint:gochecknoglobals // the process has one standard error: it is held while someone listens to it
 
 // listen returns what the process writes to its standard error while do runs, the last
-// 64 KiB of it, and then passes it on. It fails where the descriptors cannot be had.
-// It goes into a file, not a pipe: nobody who writes has to wait for a reader, and
-// nothing here for the end of another process that has the descriptor too.
+// 64 KiB of it, and passes it on at once. It fails where the descriptors cannot be had.
+// Where the process dies meanwhile, Go's own report goes to the standard error too.
 func listen(do func()) (said string, ok bool) {
-	const most = 64 << 10
+	// patience is for what is left in the pipe: another process may have the descriptor.
+	const most, patience = 64 << 10, time.Second
 	stderr.Lock()
 	defer stderr.Unlock()
-	fd, err := unix.MemfdCreate("stderr", unix.MFD_CLOEXEC)
-	if err != nil {
+	var ends [2]int
+	if unix.Pipe2(ends[:], unix.O_CLOEXEC) != nil {
 		return "", false
 	}
-	file := os.NewFile(uintptr(fd), "stderr")
-	defer file.Close()                                                              //nolint:errcheck // it goes with the descriptor
-	if _, err = unix.FcntlInt(file.Fd(), unix.F_SETFL, unix.O_APPEND); err != nil { // no line overwrites another
+	if err := unix.SetNonblock(ends[0], true); err != nil { // so that reading can end by a deadline; writers are made to wait
+		unix.Close(ends[0]) //nolint:errcheck,gosec // nothing was written
+		unix.Close(ends[1]) //nolint:errcheck,gosec // nothing was written
 		return "", false
 	}
+	r := os.NewFile(uintptr(ends[0]), "stderr")
+	defer r.Close() //nolint:errcheck // only read
 	old, err := unix.FcntlInt(2, unix.F_DUPFD_CLOEXEC, 3)
 	if err != nil {
+		unix.Close(ends[1]) //nolint:errcheck,gosec // nothing was written
 		return "", false
 	}
 	terminal := os.NewFile(uintptr(old), "stderr")
 	defer terminal.Close() //nolint:errcheck // another descriptor of it stays
-	if err = unix.Dup3(fd, 2, 0); err != nil {
-		return "", false
-	}
-	do()
-	if err = unix.Dup3(old, 2, 0); err != nil {
-		return "", false
-	}
-	size, err := file.Seek(0, io.SeekEnd)
+	err = unix.Dup3(ends[1], 2, 0)
+	unix.Close(ends[1]) //nolint:errcheck,gosec // 2 is another descriptor of it
 	if err != nil {
 		return "", false
 	}
-	_, _ = io.Copy(terminal, io.NewSectionReader(file, 0, size)) // as far as it is taken
-	last := make([]byte, min(size, most))
-	n, _ := file.ReadAt(last, size-int64(len(last))) // what was read counts
-	return string(last[:n]), true
+	debug.SetCrashOutput(terminal, debug.CrashOptions{})  //nolint:errcheck,gosec // then it is in the pipe only
+	defer debug.SetCrashOutput(nil, debug.CrashOptions{}) //nolint:errcheck // never
+	done := make(chan []byte)
+	go func() { done <- passOn(terminal, r, most) }()
+	do()
+	restored := unix.Dup3(old, 2, 0) == nil
+	r.SetReadDeadline(time.Now().Add(patience)) //nolint:errcheck,gosec // a pipe has deadlines
+	return string(<-done), restored
+}
+
+// passOn copies what it reads until that ends, and returns the last bytes of it. What
+// cannot be written is read on, so that who writes there does not wait.
+func passOn(to io.Writer, from io.Reader, most int) (last []byte) {
+	chunk := make([]byte, 4<<10)
+	for {
+		n, err := from.Read(chunk)
+		_, _ = to.Write(chunk[:n])
+		last = append(last, chunk[:n]...)
+		last = last[max(0, len(last)-most):]
+		if err != nil {
+			return last
+		}
+	}
 }

@@ -2,12 +2,15 @@ package litert_test
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
 	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -82,15 +85,17 @@ func TestListenPassesOnWhatOthersWrite(t *testing.T) {
 		}
 		passed <- n
 	}()
-	var others sync.WaitGroup
-	for range writers {
-		others.Go(func() {
-			for range each {
-				unix.Write(2, []byte("a line of others\n")) // not os.Stderr, which lets one write after the other
-			}
-		})
-	}
-	said, ok := litert.Listen(others.Wait)
+	said, ok := litert.Listen(func() {
+		var others sync.WaitGroup
+		for range writers {
+			others.Go(func() {
+				for range each {
+					unix.Write(2, []byte("a line of others\n")) // not os.Stderr, which lets one write after the other
+				}
+			})
+		}
+		others.Wait()
+	})
 	if !ok || said != strings.Repeat("a line of others\n", writers*each) && len(said) != 64<<10 {
 		t.Errorf("Listen = %d bytes, %v", len(said), ok)
 	}
@@ -103,7 +108,7 @@ func TestListenDoesNotWaitForOthersThatHaveTheStandardError(t *testing.T) {
 	lines := redirect(t)
 	other := -1
 	said, ok := litert.Listen(func() {
-		other, _ = unix.FcntlInt(2, unix.F_DUPFD_CLOEXEC, 3) // as a child has it that begins meanwhile
+		other, _ = unix.FcntlInt(2, unix.F_DUPFD_CLOEXEC, 3) // as a child has it that began meanwhile
 		fmt.Fprintln(os.Stderr, "ERROR: it broke")
 	})
 	defer unix.Close(other)
@@ -136,6 +141,32 @@ func TestListenKeepsTheLastOfMuch(t *testing.T) {
 	}
 	if n := <-passed; n != total {
 		t.Errorf("%d lines were passed on, want %d", n, total)
+	}
+}
+
+// crashes is the variable that makes a child of the test die while it listens.
+const crashes = "VERGE_TEST_CRASHES"
+
+func TestWhatAProcessSaysWhenItDiesIsPassedOn(t *testing.T) {
+	if os.Getenv(crashes) != "" {
+		litert.Listen(func() {
+			fmt.Fprintln(os.Stderr, "terminate called")
+			time.Sleep(100 * time.Millisecond) // it is passed on at once, but by another thread
+			unix.Kill(os.Getpid(), unix.SIGABRT)
+			time.Sleep(time.Minute) // the signal comes before
+		})
+	}
+	child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestWhatAProcessSays")
+	child.Env = append(os.Environ(), crashes+"=1")
+	var said bytes.Buffer
+	child.Stderr = &said
+	if err := child.Run(); err == nil {
+		t.Fatal("the child did not die")
+	}
+	for _, want := range []string{"terminate called\n", "SIGABRT: abort", "goroutine "} {
+		if !strings.Contains(said.String(), want) {
+			t.Errorf("no %q in what it said: %q", want, said.String())
+		}
 	}
 }
 
