@@ -25,6 +25,7 @@ type npyHeader struct {
 	shape   []int64
 	start   int // offset of the data
 	size    int // bytes of the data
+	memory  int // most bytes of the tensor
 }
 
 // ReadNPY reads a NumPy array as numpy.save writes it: versions 1.0, 2.0 and
@@ -72,9 +73,10 @@ func readNPYHeader(data []byte) (*npyHeader, error) {
 	}
 	h.start = start + int(length)
 	if h.dtype == tensor.Bytes {
-		h.size, err = h.text.size(h.shape)
+		h.size, h.memory, err = h.text.size(h.shape)
 	} else {
 		h.size, err = tensor.ByteSize(h.dtype, h.shape)
+		h.memory = h.size
 	}
 	if err != nil || h.size > MaxBytes {
 		return nil, fault.New(fault.TooLarge, opNPY, "the array claims %s%s, the limit is %d bytes", h.dtype, inference.FormatShape(h.shape), MaxBytes).

@@ -234,7 +234,8 @@ func TestReadNPZRefusesWithAReason(t *testing.T) {
 	binary.LittleEndian.PutUint32(huge[central+24:], 1<<30)
 	sum := npz(t, member{"x.npy", one})
 	central = bytes.LastIndex(sum, []byte("PK\x01\x02"))
-	sum[central+16] ^= 1 // the checksum
+	sum[central+16] ^= 1                                // the checksum
+	vast := npy(1, head("<U0", "False", "(33554433,)")) // 128 MiB of lengths
 	tests := map[string]struct {
 		data    []byte
 		kind    fault.Kind
@@ -248,7 +249,10 @@ func TestReadNPZRefusesWithAReason(t *testing.T) {
 		"a bad array": {npz(t, member{"x.npy", []byte("x")}), fault.Invalid, `array "x": the data is not a NumPy array`, "Give a file that numpy.save wrote."},
 		"a bomb":      {bomb, fault.Invalid, `array "x": has 1048643 bytes, want 69 by its header`, hint},
 		"a claim":     {huge, fault.TooLarge, `array "x" brings the archive to more than 268435456 bytes`, "Give fewer or smaller arrays."},
-		"a checksum":  {sum, fault.Invalid, "array \"x\": the checksum or the size is wrong\nzip: checksum error", hint},
+		"strings that take more than their bytes": {
+			npz(t, member{"x.npy", vast}, member{"y.npy", vast}), fault.TooLarge, `array "y" brings the archive to more than 268435456 bytes`, "Give fewer or smaller arrays.",
+		},
+		"a checksum": {sum, fault.Invalid, "array \"x\": the checksum or the size is wrong\nzip: checksum error", hint},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -41,18 +41,18 @@ func parseText(name string) (text, bool) {
 	return text{}, false
 }
 
-// size returns the bytes of an array of strings. It fails where they, or the strings
-// behind their lengths, are more than MaxBytes.
-func (t text) size(shape []int64) (int, error) {
+// size returns the bytes of an array of strings, and the most that they become with their
+// lengths before them. It fails where that is more than MaxBytes.
+func (t text) size(shape []int64) (here, then int, err error) {
 	n, err := tensor.Elements(shape)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	const length = 4
 	if n > MaxBytes/(t.width+length) {
-		return 0, fmt.Errorf("%d strings of %d bytes", n, t.width)
+		return 0, 0, fmt.Errorf("%d strings of %d bytes", n, t.width)
 	}
-	return n * t.width, nil
+	return n * t.width, n * (t.width + length), nil
 }
 
 // strings turns n fields into the binary form of tensor.Bytes. swap says that code
@@ -62,7 +62,7 @@ func (t text) strings(data []byte, n int, swap bool) ([]byte, error) {
 	if swap {
 		order = binary.BigEndian
 	}
-	out := make([]byte, 0, len(data)+4*n)
+	out := make([]byte, 0, len(data)+4*n) // ASCII takes less
 	var utf []byte
 	for i := range n {
 		field := data[i*t.width : (i+1)*t.width]

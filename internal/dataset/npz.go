@@ -36,7 +36,7 @@ func ReadNPZ(data []byte) ([]tensor.Tensor, error) {
 		return nil, invalid(opNPZ, "the archive has %d arrays, want 1 to %d", n, MaxArrays).WithHint(hint)
 	}
 	arrays := make([]tensor.Tensor, 0, len(archive.File))
-	seen, total := map[string]bool{}, uint64(0)
+	seen, left := map[string]bool{}, MaxBytes
 	for _, f := range archive.File {
 		name, ok := strings.CutSuffix(f.Name, ".npy")
 		switch {
@@ -44,16 +44,17 @@ func ReadNPZ(data []byte) ([]tensor.Tensor, error) {
 			return nil, invalid(opNPZ, "the archive has a member %q, want only .npy files", fault.Clip(f.Name)).WithHint(hint)
 		case seen[name]:
 			return nil, invalid(opNPZ, "the archive has two arrays named %q", fault.Clip(name)).WithHint(hint)
-		case f.UncompressedSize64 > MaxBytes+npyMaxHead || total+f.UncompressedSize64 > MaxBytes+npyMaxHead:
+		}
+		seen[name] = true
+		t, took, err := readMember(f, left)
+		if errors.Is(err, errNoRoom) {
 			return nil, fault.New(fault.TooLarge, opNPZ, "array %q brings the archive to more than %d bytes", fault.Clip(name), MaxBytes).
 				WithHint("Give fewer or smaller arrays.")
 		}
-		seen[name] = true
-		total += f.UncompressedSize64
-		t, err := readMember(f)
 		if err != nil {
 			return nil, onArray(name, hint, err)
 		}
+		left -= took
 		t.Name = name
 		arrays = append(arrays, t)
 	}
@@ -73,34 +74,44 @@ func onArray(name, hint string, err error) error {
 	return invalid(opNPZ, "%w", err).On(subject).WithHint("%s", hint)
 }
 
-// readMember reads one array.
-func readMember(f *zip.File) (tensor.Tensor, error) {
+// errNoRoom is the error of an array that would take too much memory.
+var errNoRoom = errors.New("too much memory")
+
+// readMember reads one array, which may take so many bytes, and returns how many it took.
+func readMember(f *zip.File, left int) (t tensor.Tensor, took int, err error) {
 	if f.Flags&zipLocked != 0 {
-		return tensor.Tensor{}, fault.New(fault.Unsupported, opNPZ, "it is encrypted").WithHint("Save the archive without a password.")
+		return t, 0, fault.New(fault.Unsupported, opNPZ, "it is encrypted").WithHint("Save the archive without a password.")
+	}
+	if f.UncompressedSize64 > MaxBytes+npyMaxHead {
+		return t, 0, errNoRoom
 	}
 	r, err := f.Open()
 	if err != nil {
-		return tensor.Tensor{}, err
+		return t, 0, err
 	}
 	defer r.Close() //nolint:errcheck // only read
 	head := make([]byte, min(f.UncompressedSize64, npyPreamble+npyMaxHead))
 	if _, err = io.ReadFull(r, head); err != nil {
-		return tensor.Tensor{}, err
+		return t, 0, err
 	}
 	h, err := readNPYHeader(head)
 	if err != nil {
-		return tensor.Tensor{}, err
+		return t, 0, err
 	}
 	if want := uint64(h.start + h.size); f.UncompressedSize64 != want { //nolint:gosec // neither is negative
-		return tensor.Tensor{}, fmt.Errorf("has %d bytes, want %d by its header", f.UncompressedSize64, want)
+		return t, 0, fmt.Errorf("has %d bytes, want %d by its header", f.UncompressedSize64, want)
+	}
+	if h.memory > left {
+		return t, 0, errNoRoom
 	}
 	data := make([]byte, h.size)
 	n := copy(data, head[h.start:])
-	if _, err := io.ReadFull(r, data[n:]); err != nil {
-		return tensor.Tensor{}, err
+	if _, err = io.ReadFull(r, data[n:]); err != nil {
+		return t, 0, err
 	}
 	if n, err := r.Read(make([]byte, 1)); n != 0 || !errors.Is(err, io.EOF) { // the checksum is compared at the end
-		return tensor.Tensor{}, errors.Join(errors.New("the checksum or the size is wrong"), err)
+		return t, 0, errors.Join(errors.New("the checksum or the size is wrong"), err)
 	}
-	return h.tensor(data)
+	t, err = h.tensor(data)
+	return t, h.memory, err
 }

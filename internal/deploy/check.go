@@ -272,8 +272,12 @@ func orRuntime(hint, other string) string {
 }
 
 // elsewhere is the error of a load that the runtime refused, with a hint to another one
-// that is here. What contradicts itself, no other one loads either.
-func (f *Findings) elsewhere(err error, libraries Libraries) error {
+// that is here, for the CPU: what it can do with a device or with named providers is
+// another question. What contradicts itself, no other one loads either.
+func (f *Findings) elsewhere(err error, file *deployfile.File, libraries Libraries) error {
+	if len(file.Deployment.Providers) > 0 || !inference.OnCPU(file.Deployment.DeviceType) {
+		return err
+	}
 	other, hint := f.otherRuntime(libraries), fault.HintOf(err)
 	if other == "" || fault.KindOf(err) != fault.Unsupported || strings.Contains(hint, "deployment.runtime") { // it names one already
 		return err

@@ -111,6 +111,10 @@ func TestWeightsOfAnotherModelAreTold(t *testing.T) {
 
 func TestWhatTheLibraryWillRefuseIsTold(t *testing.T) {
 	levitates := tflitemodel.Unknown()
+	fly := onnxmodel.Model{
+		Nodes:  []onnxmodel.Node{{Op: "Fly", Domain: "acme", Inputs: []string{"x"}, Outputs: []string{"y"}}},
+		Inputs: []onnxmodel.Value{{Name: "x", DType: tensor.FP32, Shape: []any{1}}}, Outputs: []onnxmodel.Value{{Name: "y", DType: tensor.FP32, Shape: []any{1}}},
+	}.Encode()
 	vector := irmodel.Port{DType: tensor.FP32, Shape: []int{1}}
 	acme, _ := irmodel.Split(irmodel.Model{Layers: []irmodel.Layer{
 		irmodel.Parameter("x", tensor.FP32, 1), {Name: "fly", Type: "Fly", Opset: "acme", Inputs: []string{"x"}, Outputs: []irmodel.Port{vector}}, irmodel.Result("fly"),
@@ -121,20 +125,19 @@ func TestWhatTheLibraryWillRefuseIsTold(t *testing.T) {
 		model    []byte
 		warnings []string
 	}{
-		"a custom operator":             {`{}`, levitates, []string{"model.path: litert does not have operator Levitate" + unless}},
-		"one in the classic library":    {`{"runtime":"tflite"}`, levitates, []string{"model.path: tflite does not have operator Levitate" + unless}},
-		"one that a delegate may have":  {`{"providers":["/lib/libx.so"]}`, levitates, nil},
-		"one that is built in":          {`{}`, tflitemodel.CustomOperator("Mfcc", tensor.FP32, 1), nil},
-		"one of LiteRT":                 {`{}`, tflitemodel.CustomOperator("MaxUnpooling2D", tensor.FP32, 1), nil},
-		"one of LiteRT, in the classic": {`{"runtime":"tflite"}`, tflitemodel.CustomOperator("MaxUnpooling2D", tensor.FP32, 1), []string{"model.path: tflite does not have operator MaxUnpooling2D" + unless}},
+		"a custom operator":                   {`{}`, levitates, []string{"model.path: litert does not have operator Levitate" + unless}},
+		"one in the classic library":          {`{"runtime":"tflite"}`, levitates, []string{"model.path: tflite does not have operator Levitate" + unless}},
+		"one that a delegate may have":        {`{"providers":["/lib/libx.so"]}`, levitates, nil},
+		"one that is built in":                {`{}`, tflitemodel.CustomOperator("Mfcc", tensor.FP32, 1), nil},
+		"one of LiteRT":                       {`{}`, tflitemodel.CustomOperator("MaxUnpooling2D", tensor.FP32, 1), nil},
+		"one of LiteRT, in the classic":       {`{"runtime":"tflite"}`, tflitemodel.CustomOperator("MaxUnpooling2D", tensor.FP32, 1), []string{"model.path: tflite does not have operator MaxUnpooling2D" + unless}},
+		"OpenVINO reads ONNX by its own list": {`{"runtime":"openvino"}`, fly, nil},
+		"and TensorFlow Lite":                 {`{"runtime":"openvino"}`, levitates, nil},
 		"variable tensors": {`{}`, tflitemodel.Previous(), []string{
 			"model.path: the model keeps values from one request to the next: all clients share them, and one request is computed at a time",
 			"model.path: the model has variable tensors, which LiteRT refuses: set deployment.runtime to tflite",
 		}},
-		"a domain of ONNX": {`{}`, onnxmodel.Model{
-			Nodes:  []onnxmodel.Node{{Op: "Fly", Domain: "acme", Inputs: []string{"x"}, Outputs: []string{"y"}}},
-			Inputs: []onnxmodel.Value{{Name: "x", DType: tensor.FP32, Shape: []any{1}}}, Outputs: []onnxmodel.Value{{Name: "y", DType: tensor.FP32, Shape: []any{1}}},
-		}.Encode(), []string{"model.path: onnxruntime does not have operators of acme" + unless}},
+		"a domain of ONNX":            {`{}`, fly, []string{"model.path: onnxruntime does not have operators of acme" + unless}},
 		"an operator set of OpenVINO": {`{}`, acme, []string{"model.path: openvino does not have operators of acme" + unless}},
 	} {
 		file, err := deployfile.Parse([]byte(`{"model":{"path":"m"},"deployment":`+tt.keys+`}`), "d.json")

@@ -9,17 +9,21 @@ import (
 )
 
 // checkOperators tells what the runtime's library, as it comes, will refuse of the model.
-// It is no problem: another build of the library may have it, or a delegate.
+// It is no problem: another build of the library may have it, or a delegate. What OpenVINO
+// has for files of other formats is not known here.
 func (f *Findings) checkOperators(file *deployfile.File, info *modelfile.Info) {
 	var foreign []string
 	switch {
 	case len(file.Deployment.Providers) > 0: // they may bring what is missing
-	case info.TFLite != nil:
+	case f.Runtime == "litert" || f.Runtime == "tflite":
+		if info.TFLite == nil {
+			return // it does not run the format
+		}
 		foreign = info.TFLite.Foreign(f.Runtime == "tflite")
 		if f.Runtime == "litert" && info.TFLite.VariableTensors {
 			f.warn("model.path: the model has variable tensors, which LiteRT refuses: set deployment.runtime to tflite")
 		}
-	case info.ONNX != nil:
+	case f.Runtime == "onnxruntime" && info.ONNX != nil:
 		foreign = operatorsOf(info.ONNX.CustomDomains())
 	case info.OpenVINO != nil:
 		foreign = operatorsOf(info.OpenVINO.CustomOpsets())

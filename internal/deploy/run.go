@@ -314,7 +314,7 @@ func (r *run) loadCandidate(ctx context.Context) error {
 	case err != nil && r.way != nil: // what else there is, is known
 		return err
 	case err != nil:
-		return r.findings.elsewhere(err, r.m.host.Libraries)
+		return r.findings.elsewhere(err, r.file, r.m.host.Libraries)
 	}
 	r.candidate = served
 	for _, fallback := range served.Version.Info().Fallbacks {

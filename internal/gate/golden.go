@@ -49,6 +49,7 @@ func Cases(g inference.Signature, arrays []tensor.Tensor, batch int) ([]Case, er
 	if n := (rows + size - 1) / size; rows == 0 || n > maxCases {
 		return nil, fault.New(fault.Invalid, op, "golden: %d rows in batches of %d, want 1 to %d batches", rows, size, maxCases)
 	}
+	in, out := rowsOf(inputs), rowsOf(outputs)
 	var cases []Case
 	for begin := 0; begin < rows; begin += size {
 		end := min(begin+size, rows)
@@ -56,11 +57,11 @@ func Cases(g inference.Signature, arrays []tensor.Tensor, batch int) ([]Case, er
 		if end-begin == 1 {
 			c.Name = fmt.Sprintf("row %d", begin)
 		}
-		for _, t := range inputs {
-			c.Inputs = append(c.Inputs, cut(t, begin, end))
+		for _, t := range in {
+			c.Inputs = append(c.Inputs, t.cut(begin, end))
 		}
-		for _, t := range outputs {
-			c.Outputs = append(c.Outputs, cut(t, begin, end))
+		for _, t := range out {
+			c.Outputs = append(c.Outputs, t.cut(begin, end))
 		}
 		cases = append(cases, c)
 	}
@@ -142,15 +143,39 @@ func batchOf(specs []inference.Spec, inputs []tensor.Tensor, batch int) (int, er
 	return size, nil
 }
 
-// cut returns rows begin to end of t, in t's memory.
-func cut(t tensor.Tensor, begin, end int) tensor.Tensor {
-	shape := append([]int64{int64(end - begin)}, t.Shape[1:]...)
-	rows := int(t.Shape[0])
-	from, to := begin*(len(t.Data)/rows), end*(len(t.Data)/rows)
-	if t.DType == tensor.Bytes {
-		n, _ := tensor.Elements(t.Shape) // it was read, so that it fits
-		from = tensor.SkipStrings(t.Data, begin*(n/rows))
-		to = from + tensor.SkipStrings(t.Data[from:], (end-begin)*(n/rows))
+// rows is a tensor that is cut along its first dimension.
+type rows struct {
+	tensor.Tensor
+
+	starts []int // of strings: where each row begins, and the end
+}
+
+// rowsOf finds the rows of tensors whose data are checked.
+func rowsOf(all []tensor.Tensor) []rows {
+	out := make([]rows, len(all))
+	for i, t := range all {
+		out[i].Tensor = t
+		if t.DType != tensor.Bytes {
+			continue
+		}
+		n, _ := tensor.Elements(t.Shape)
+		each, at := n/int(t.Shape[0]), 0
+		for range t.Shape[0] {
+			out[i].starts = append(out[i].starts, at)
+			at += tensor.SkipStrings(t.Data[at:], each)
+		}
+		out[i].starts = append(out[i].starts, at)
 	}
-	return tensor.Tensor{Name: t.Name, DType: t.DType, Shape: shape, Data: t.Data[from:to:to]}
+	return out
+}
+
+// cut returns rows begin to end, in the tensor's memory.
+func (r rows) cut(begin, end int) tensor.Tensor {
+	shape := append([]int64{int64(end - begin)}, r.Shape[1:]...)
+	width := len(r.Data) / int(r.Shape[0])
+	from, to := begin*width, end*width
+	if r.starts != nil {
+		from, to = r.starts[begin], r.starts[end]
+	}
+	return tensor.Tensor{Name: r.Name, DType: r.DType, Shape: shape, Data: r.Data[from:to:to]}
 }

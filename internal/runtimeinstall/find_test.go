@@ -239,6 +239,19 @@ func TestLinksOfAnotherRootStayThere(t *testing.T) {
 	}
 }
 
+func TestTheRootMayBeTheCurrentDirectory(t *testing.T) {
+	root := t.TempDir()
+	write(t, filepath.Join(root, "usr/lib/libonnxruntime.so.1.30.0"), library("x"))
+	t.Chdir(root)
+	r, err := runtimeinstall.New(runtimeinstall.Config{Root: "."})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if all := r.List(); len(all) != 1 || all[0].Path != "usr/lib/libonnxruntime.so.1.30.0" {
+		t.Errorf("List = %+v, want the one of the root", all)
+	}
+}
+
 func TestALibraryOfAnotherPlatformIsVerifiedInItsDirectory(t *testing.T) {
 	w := newWorld(t)
 	place := filepath.Join(w.dir, installed[2])

@@ -36,9 +36,10 @@ type Runtimes struct {
 
 // New reads the lock file. It fails only where Config.Lock is not one.
 func New(config Config) (*Runtimes, error) {
-	if config.Root = filepath.Clean(config.Root); config.Root == "." {
+	if config.Root == "" {
 		config.Root = "/"
 	}
+	config.Root = filepath.Clean(config.Root)
 	if config.Lock == nil {
 		config.Lock = lockText
 	}

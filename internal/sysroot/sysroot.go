@@ -14,6 +14,7 @@
 package sysroot
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"io/fs"
@@ -29,7 +30,10 @@ import (
 // mostLinks is how many symbolic links may be on the way to a file, as in the kernel.
 const mostLinks = 40
 
-// Root is the directory that names are below.
+// mostNames is how many names a Glob finds: links to directories above make endless ones.
+const mostNames = 10_000
+
+// Root is the directory that names are below; "" is the current one.
 type Root string
 
 // Path returns where a file of the machine is for this process. Where more than 40
@@ -42,8 +46,11 @@ func (r Root) Path(name string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return filepath.Join(string(r), at), nil
+	return r.join(at), nil
 }
+
+// join is where an absolute name without links is for this process.
+func (r Root) join(name string) string { return filepath.Join(cmp.Or(string(r), "."), name) }
 
 // Follow returns a name with all symbolic links on its way followed. It fails as Path
 // does.
@@ -60,7 +67,7 @@ func (r Root) Follow(name string) (string, error) {
 			continue
 		}
 		next := path.Join(at, part)
-		target, err := os.Readlink(filepath.Join(string(r), next))
+		target, err := os.Readlink(r.join(next))
 		if err != nil { // it is no link
 			at = next
 			continue
@@ -132,6 +139,7 @@ func (r Root) Readlink(name string) (string, error) {
 
 // last is as Path, but leaves the last element as it is.
 func (r Root) last(name string) (string, error) {
+	name = path.Clean("/" + name)
 	dir, err := r.Path(path.Dir(name))
 	if err != nil {
 		return "", err
@@ -140,7 +148,8 @@ func (r Root) last(name string) (string, error) {
 }
 
 // Glob returns the names that match an absolute pattern (path.Match), links that lead
-// nowhere included. Shorter ones come first, so that zone2 is before zone10.
+// nowhere included, 10,000 at the most. Shorter ones come first, so that zone2 is before
+// zone10.
 func (r Root) Glob(pattern string) []string {
 	found := []string{"/"}
 	for part := range strings.SplitSeq(strings.Trim(pattern, "/"), "/") {
@@ -155,7 +164,7 @@ func (r Root) Glob(pattern string) []string {
 				continue // no directory has no entries
 			}
 			for _, entry := range entries {
-				if ok, err := path.Match(part, entry.Name()); ok && err == nil {
+				if ok, err := path.Match(part, entry.Name()); ok && err == nil && len(next) < mostNames {
 					next = append(next, path.Join(dir, entry.Name()))
 				}
 			}

@@ -109,6 +109,28 @@ func TestOnlyRegularFilesAreRead(t *testing.T) {
 	}
 }
 
+func TestGlobEndsAmongLinksThatGoUp(t *testing.T) {
+	files := map[string]string{"file": ""}
+	for i := range 50 {
+		files[fmt.Sprint("up", i)] = "-> /"
+	}
+	if got := tree(t, files).Glob("/*/*/*/*/*"); len(got) != 10_000 {
+		t.Errorf("%d names, want 10000", len(got))
+	}
+}
+
+func TestNamesDoNotLeaveTheRootBelowTheCurrentDirectory(t *testing.T) {
+	t.Chdir(string(tree(t, map[string]string{"etc/hostname": "inside", "link": "-> /etc/hostname", "../outside": "-> inside"})))
+	for _, r := range []sysroot.Root{"", "."} {
+		if got, err := r.Read("/link", 100); string(got) != "inside" {
+			t.Errorf("Root(%q).Read = %q, %v", r, got, err)
+		}
+		if target, err := r.Readlink("/../outside"); err == nil {
+			t.Errorf("Root(%q).Readlink of what is outside = %q", r, target)
+		}
+	}
+}
+
 func TestGlobFollowsLinksOnTheWay(t *testing.T) {
 	r := tree(t, map[string]string{
 		"opt/lib/zone10": "", "opt/lib/zone2": "", "opt/lib/other": "", "opt/lib/zone3": "-> /nowhere", "usr/lib": "-> /opt/lib", "opt/file": "",
