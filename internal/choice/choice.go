@@ -112,9 +112,9 @@ type Plan struct {
 	Rungs     [][]Way // the preferred ones first
 	Ladder    bool    // they are those of a ladder; else there is one
 	Fastest   bool    // of a rung: measure all of it; else its first one that will do
-	// Budget is the most that one way may take to load and be measured, and the time,
-	// counted from when the reference has answered, after which no further way is begun
-	// once there is one to take.
+	// Budget is how long one way may take to load and be measured until it is told to
+	// stop, and the time, counted from when the reference has answered, after which no
+	// further way is begun once there is one to take.
 	Budget    time.Duration
 	LatencyMS float64 // limit on the 95th percentile
 	MemoryMB  int     // limit on the peak

@@ -99,11 +99,7 @@ func (c *choosing) try(ctx context.Context, w Way) Trial {
 	}
 	limited, cancel := context.WithTimeout(ctx, c.plan.Budget)
 	defer cancel()
-	t := c.measured(limited, w)
-	if t.Outcome == Failed && limited.Err() != nil && ctx.Err() == nil {
-		t.Reason, t.hint, t.late = fmt.Sprintf("it was not loaded and measured within %v", c.plan.Budget), "", true
-	}
-	return t
+	return c.measured(limited, w)
 }
 
 // measured loads and measures one way.
@@ -112,19 +108,19 @@ func (c *choosing) measured(ctx context.Context, w Way) Trial {
 	begin := c.env.Now()
 	loaded, err := c.env.Load(ctx, w)
 	if err != nil {
-		return c.failed(t, err)
+		return c.failed(ctx, t, err)
 	}
 	defer loaded.Close() //nolint:errcheck // it was only tried
 	f := &Figures{LoadMS: ms(c.env.Now().Sub(begin))}
 	if t.Reason, t.differs, err = c.compare(ctx, w, loaded.Session); err != nil {
-		return c.failed(t, err)
+		return c.failed(ctx, t, err)
 	}
 	if t.Reason != "" {
 		t.Outcome = Refused
 		return t
 	}
 	if err := c.measure(ctx, loaded.Session, f); err != nil {
-		return c.failed(t, err)
+		return c.failed(ctx, t, err)
 	}
 	t.Figures = f
 	switch {
@@ -141,8 +137,11 @@ func (c *choosing) measured(ctx context.Context, w Way) Trial {
 }
 
 // failed is a trial with the reason why nothing more came of it.
-func (c *choosing) failed(t Trial, err error) Trial {
+func (c *choosing) failed(ctx context.Context, t Trial, err error) Trial {
 	t.Reason, t.hint = Reason(c.env.Name, err), fault.HintOf(err)
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		t.Reason, t.hint, t.late = fmt.Sprintf("it was not loaded and measured within %v", c.plan.Budget), "", true
+	}
 	return t
 }
 

@@ -271,7 +271,8 @@ func (r *run) choose(ctx context.Context) error {
 	return r.chooseAnew(ctx, plan, key)
 }
 
-// chooseAnew finds the way to run the model by trying, and remembers it.
+// chooseAnew finds the way to run the model by trying. It is remembered when the version
+// that runs so is activated.
 func (r *run) chooseAnew(ctx context.Context, plan choice.Plan, key string) error {
 	result, err := choice.Choose(ctx, r.choiceEnv(), plan)
 	for _, note := range result.Notes {
@@ -281,8 +282,18 @@ func (r *run) chooseAnew(ctx context.Context, plan choice.Plan, key string) erro
 	if err != nil {
 		return err
 	}
-	r.way = &result.Taken
-	return r.m.store.remember(key, remembered{Taken: result.Taken, Time: r.m.host.Now()})
+	r.way, r.chosen = &result.Taken, key
+	return nil
+}
+
+// rememberChoice keeps the way that was found by trying.
+func (r *run) rememberChoice() {
+	if r.chosen == "" {
+		return
+	}
+	if err := r.m.store.remember(r.chosen, remembered{Taken: *r.way, Time: r.m.host.Now()}); err != nil {
+		r.m.host.Log.Warn("a choice was not remembered", "deployment_id", r.d.ID, "err", err)
+	}
 }
 
 // forgetChoice forgets the remembered choice that this deployment followed: the next one

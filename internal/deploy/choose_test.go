@@ -11,6 +11,7 @@ import (
 	"verge/internal/deployfile"
 	"verge/internal/device"
 	"verge/internal/fault"
+	"verge/internal/inference"
 	"verge/internal/inference/inferencetest/tflitemodel"
 	"verge/internal/modelfile"
 	"verge/internal/tensor"
@@ -118,14 +119,41 @@ func TestAChoiceThatFailsItsGatesIsForgotten(t *testing.T) {
 		n.set(b)
 		return n.wait(n.submit(n.request(limited, "digits.onnx")).ID)
 	}
-	if d := deploy(behaviour{memory: 10 << 20}); d.Phase != client.PhaseCommitted {
-		t.Fatalf("it ended %s: %+v", d.Phase, d.Error)
+	const small, large = 10 << 20, 100 << 20
+	loads := 0
+	n.at = func(p client.Phase) {
+		if p == client.PhaseLoading {
+			if loads++; loads == 4 { // the candidate, after the reference and two ways
+				n.set(behaviour{memory: large})
+			}
+		}
 	}
-	if d := deploy(behaviour{memory: 100 << 20}); d.Phase != client.PhaseFailed || tried(d) != 0 {
+	if d := deploy(behaviour{memory: small}); d.Phase != client.PhaseFailed || tried(d) != 2 {
 		t.Fatalf("it ended %s: %+v, %d tried; want the memory gate to fail", d.Phase, d.Error, tried(d))
 	}
-	if d := deploy(behaviour{memory: 10 << 20}); d.Phase != client.PhaseCommitted || tried(d) != 2 {
+	n.at = func(client.Phase) {}
+	if d := deploy(behaviour{memory: small}); d.Phase != client.PhaseCommitted || tried(d) != 2 {
+		t.Fatalf("it ended %s: %+v, %d tried; want nothing remembered of what failed", d.Phase, d.Error, tried(d))
+	}
+	if d := deploy(behaviour{memory: large}); d.Phase != client.PhaseFailed || tried(d) != 0 {
+		t.Fatalf("it ended %s: %+v, %d tried; want the memory gate to fail", d.Phase, d.Error, tried(d))
+	}
+	if d := deploy(behaviour{memory: small}); d.Phase != client.PhaseCommitted || tried(d) != 2 {
 		t.Errorf("it ended %s, %d tried; want 2", d.Phase, tried(d))
+	}
+}
+
+func TestOnlyWhatTheRuntimeRefusesIsChosenAnew(t *testing.T) {
+	n := newNode(t, t.TempDir())
+	req := n.request(strings.TrimSuffix(measured, "}")+`,"tests":{"functional_test":{"golden":"g.npz"}}}`, "digits.onnx")
+	n.golden(req, map[string][]float32{"x": {1, 2, 3, 4}, "y": {1, 2, 3, 4}})
+	if d := n.wait(n.submit(req).ID); d.Phase != client.PhaseCommitted {
+		t.Fatalf("it ended %s: %+v", d.Phase, d.Error)
+	}
+	n.set(behaviour{inputs: []inference.Spec{{Name: "z", DType: tensor.FP32, Shape: []int64{-1, 4}}}}) // the golden cases do not fit
+	d := n.wait(n.submit(req).ID)
+	if d.Phase != client.PhaseFailed || tried(d) != 0 || !strings.Contains(d.Error.Message, `golden: "x" is neither an input`) {
+		t.Errorf("it ended %s: %+v, %d tried; want it failed without another choice", d.Phase, d.Error, tried(d))
 	}
 }
 

@@ -27,7 +27,8 @@ type run struct {
 	threads    int         // from checking
 	findings   *Findings   // from checking
 	way        *choice.Way // from preparing; nil where there was nothing to choose
-	remembered string      // key of the choice of an earlier deployment that way is; "" where it is of this one
+	remembered string      // key of the choice of an earlier deployment that way is; "" for none
+	chosen     string      // key of the choice of this one; "" for none
 	model      memory      // the verified files, from checking until loading takes them over
 	candidate  *Served     // from loading; nil once it serves
 }
@@ -277,7 +278,7 @@ func Undone(file *deployfile.File) (all []string) {
 // earlier choice does not load any more, it is chosen anew.
 func (r *run) load(ctx context.Context) error {
 	err := r.loadCandidate(ctx)
-	if err == nil || r.remembered == "" || ctx.Err() != nil {
+	if !isRefused(err) || r.remembered == "" || ctx.Err() != nil {
 		return err
 	}
 	r.warn(fmt.Sprintf("%s, which an earlier deployment has chosen, is chosen anew: it does not load: %s", r.way, choice.Reason(r.version(), err)))
@@ -335,6 +336,7 @@ func (r *run) activate(ctx context.Context) error {
 	}
 	r.m.activate(r.candidate)
 	r.candidate = nil
+	r.rememberChoice()
 	if err := r.enter(ctx, client.PhaseCommitted, nil); err != nil {
 		// It serves, and the state file says so: the next start writes the end.
 		r.m.host.Log.Error("commit was not written", "deployment_id", r.d.ID, "err", err)

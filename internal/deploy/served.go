@@ -94,7 +94,7 @@ func (m *Manager) load(ctx context.Context, model string, file *deployfile.File,
 	name := fmt.Sprintf("%s@%d", model, rel.Version)
 	s.Session, err = rt.Load(ctx, bytes.named(name), m.options(file, rel, model, threads))
 	if err != nil {
-		return nil, err
+		return nil, refused(err)
 	}
 	s.Version, err = m.host.Server.Add(serve.Spec{
 		Model: model, Version: rel.Version, Session: s.Session, Labels: s.Labels, Recorder: s.Monitor,
@@ -113,7 +113,24 @@ func (m *Manager) load(ctx context.Context, model string, file *deployfile.File,
 	if s.probe, s.source, err = probe(file, signature, s.Session.Info().Metadata, s.cases); err != nil {
 		return nil, err
 	}
-	return s, s.warm(ctx)
+	if err := s.warm(ctx); err != nil {
+		return nil, refused(err)
+	}
+	return s, nil
+}
+
+// opRefused is the operation of errors of a runtime that does not load a model, or not
+// run it.
+const opRefused = "deploy.refused"
+
+func refused(err error) error {
+	return &fault.Error{Kind: fault.KindOf(err), Op: opRefused, Err: err}
+}
+
+// isRefused says whether it is the runtime that does not take the model.
+func isRefused(err error) bool {
+	e, ok := errors.AsType[*fault.Error](err)
+	return ok && e.Op == opRefused
 }
 
 // options says how the session is to be made: as was chosen, else one thread for
