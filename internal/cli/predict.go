@@ -21,7 +21,7 @@ import (
 
 type predictCommand struct {
 	Model   string            `arg:"" help:"Name of the model; NAME@N asks its version N."`
-	Files   []string          `arg:"" optional:"" help:"A picture (.png, .jpg, .bmp) or an .npy file for each input, by position; - is standard input, an @ before a name is allowed."`
+	Files   []string          `arg:"" optional:"" help:"A picture (.png, .jpg, .bmp) or an .npy file for each input, or for one of strings any file, by position; - is standard input, an @ before a name is allowed."`
 	Input   map[string]string `mapsep:"none" placeholder:"NAME=@FILE" help:"An input by its name; may be repeated."`
 	Top     int               `default:"3" placeholder:"N" help:"How many classes to show; 3 unless given."`
 	Timeout time.Duration     `placeholder:"TIME" help:"How long the answer may take, such as 500ms."`
@@ -70,7 +70,7 @@ func (p *predictCommand) Run(c *call) error {
 	if err != nil {
 		return err
 	}
-	result.Top, result.note = topOf(answer, p.Top, known)
+	result.Top, result.Note = topOf(answer, p.Top, known)
 	if p.JSON {
 		return c.printJSON(result)
 	}
@@ -97,14 +97,18 @@ type known struct {
 }
 
 // sized returns the shape of an input with the sizes that the deployment gives for open
-// dimensions, but for the first, which is mostly the batch.
+// dimensions, but for the batch: the first, unless the others are no picture.
 func (k known) sized(input string, shape []int64) []int64 {
 	given := k.shapes[input]
 	if len(given) != len(shape) {
 		return shape
 	}
+	first := 1
+	if n := len(shape); n == 2 || n == 3 && (shape[2] == 1 || shape[2] == 3) {
+		first = 0 // rows and columns, and channels
+	}
 	shape = slices.Clone(shape)
-	for i := 1; i < len(shape); i++ {
+	for i := first; i < len(shape); i++ {
 		if shape[i] < 0 {
 			shape[i] = given[i]
 		}
@@ -171,7 +175,7 @@ func (p *predictCommand) inputs(c *call, m *client.ModelMetadata, k known) ([]cl
 	inputs := make([]client.Tensor, len(m.Inputs))
 	for i, spec := range m.Inputs {
 		how := k.how(spec.Name)
-		if how == nil || len(how.Size) == 0 {
+		if spec.Datatype != tensor.Bytes.String() && (how == nil || len(how.Size) == 0) {
 			spec.Shape = k.sized(spec.Name, spec.Shape)
 		}
 		t, err := c.readInput(strings.TrimPrefix(files[i], "@"), spec, how)

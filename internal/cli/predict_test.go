@@ -18,6 +18,7 @@ import (
 
 	"verge/client"
 	"verge/internal/cli"
+	"verge/internal/inference"
 )
 
 // npy is a NumPy array of 32-bit floats, version 1.0 of the format.
@@ -94,9 +95,14 @@ func TestLabelsOfSomethingElseNameNoClasses(t *testing.T) {
 	if strings.Contains(got.out, "nose") {
 		t.Errorf("it is named a class:\n%s", got.transcript())
 	}
+	got = verge(t, "predict", "digits", examples+"samples/07.png", "--json", "--node", n.address)
+	if !strings.Contains(got.out, `"note":"no classes: the model has 3 labels, and probabilities has 4 values"`) || strings.Contains(got.out, `"top"`) {
+		t.Errorf("JSON:\n%s", got.transcript())
+	}
 }
 
 func TestInputShapesSayHowLargeAPictureIs(t *testing.T) {
+	open := []int64{-1, 1, -1, -1}
 	for config, want := range map[string][]int64{
 		`{"model":{}}`: nil,
 		`{"model":{"input_shapes":{"image":[2,1,4,6]}}}`:                                                               {1, 1, 4, 6},
@@ -106,7 +112,7 @@ func TestInputShapesSayHowLargeAPictureIs(t *testing.T) {
 	} {
 		n := digits(t)
 		n.status.Models[0].Config = json.RawMessage(config)
-		n.inputs[0].Shape = []int64{-1, 1, -1, -1}
+		n.inputs[0].Shape = open
 		r := verge(t, "predict", "digits", examples+"samples/07.png", "--node", n.address)
 		switch {
 		case want == nil:
@@ -120,6 +126,25 @@ func TestInputShapesSayHowLargeAPictureIs(t *testing.T) {
 				t.Errorf("%s: shape (-want +got):\n%s", config, diff)
 			}
 		}
+	}
+	for _, shape := range [][]int64{{-1, -1}, {-1, -1, 1}} { // rows and columns come first
+		given := append([]int64{4, 6}, shape[2:]...)
+		n := digits(t)
+		n.status.Models[0].Config = json.RawMessage(fmt.Sprintf(`{"model":{"input_shapes":{"image":%s}}}`, inference.FormatShape(given)))
+		n.inputs[0].Shape = shape
+		if r := verge(t, "predict", "digits", examples+"samples/07.png", "--node", n.address); r.status != 0 || !slices.Equal(n.asked.Inputs[0].Shape, given) {
+			t.Errorf("%v: %s", shape, r.transcript())
+		}
+	}
+}
+
+func TestAFileIsOneStringOfAnInputOfStrings(t *testing.T) {
+	n := digits(t)
+	n.inputs[0].Datatype, n.inputs[0].Shape = "BYTES", []int64{-1, -1}
+	n.status.Models[0].Config = json.RawMessage(`{"model":{"input_shapes":{"image":[1,16]}}}`)
+	r := verge(t, "predict", "digits", write(t, t.TempDir(), "a.txt", []byte("grüß\n")), "--node", n.address)
+	if r.status != 0 || !slices.Equal(n.asked.Inputs[0].Shape, []int64{1, 1}) || string(n.asked.Data) != "\x06\x00\x00\x00grüß" {
+		t.Errorf("asked %+v with %q:\n%s", n.asked.Inputs, n.asked.Data, r.transcript())
 	}
 }
 

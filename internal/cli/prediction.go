@@ -21,8 +21,8 @@ type prediction struct {
 	Outputs   []outputValues  `json:"outputs"`
 	Top       []dataset.Class `json:"top,omitempty"`
 	LatencyMS float64         `json:"latency_ms"`
-	Timestamp time.Time       `json:"timestamp"` // of the question
-	note      string          // why there are no classes although there are labels; "" for none
+	Note      string          `json:"note,omitempty"` // why there are no classes although there are labels
+	Timestamp time.Time       `json:"timestamp"`      // of the question
 }
 
 // outputValues is one output, flat.
@@ -124,8 +124,8 @@ func (c *call) showPrediction(p *prediction, inputs []client.Tensor) {
 		rows = append(rows, fmt.Sprintf("%s %s%s: %s", out.Name, out.Datatype, inference.FormatShape(out.Shape), preview(out.Data)))
 	}
 	rows = append(rows, "")
-	if p.note != "" {
-		rows = append(rows, t.paint(faint, p.note))
+	if p.Note != "" {
+		rows = append(rows, t.paint(faint, p.Note))
 	}
 	rows = append(rows, t.paint(faint, fmt.Sprintf("%s@%s answered in %s ms", p.Model, p.Version, ms(p.LatencyMS))))
 	for _, line := range beside(picture, rows) {

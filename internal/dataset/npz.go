@@ -109,7 +109,7 @@ func readMember(f *zip.File, left int) (t tensor.Tensor, took int, err error) {
 	if _, err = io.ReadFull(r, data[n:]); err != nil {
 		return t, 0, err
 	}
-	if n, err := r.Read(make([]byte, 1)); n != 0 || !errors.Is(err, io.EOF) { // the checksum is compared at the end
+	if n, err = r.Read(make([]byte, 1)); n != 0 || !errors.Is(err, io.EOF) { // the checksum is compared at the end
 		return t, 0, errors.Join(errors.New("the checksum or the size is wrong"), err)
 	}
 	t, err = h.tensor(data)

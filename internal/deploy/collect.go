@@ -11,8 +11,8 @@ import (
 )
 
 // trim forgets the oldest ended deployments beyond the limit, and artifacts that
-// nothing refers to. It returns what collect does. m.mu is held.
-func (m *Manager) trim() (needed map[string]bool, err error) {
+// nothing refers to. m.mu is held.
+func (m *Manager) trim() error {
 	var ended []*client.Deployment
 	for _, d := range m.known {
 		if d.Phase.Final() {
@@ -30,7 +30,7 @@ func (m *Manager) trim() (needed map[string]bool, err error) {
 	}
 	const journalLines = 10_000
 	if err := m.store.forget(old, journalLines); err != nil {
-		return nil, err
+		return err
 	}
 	return m.collect()
 }
@@ -39,16 +39,14 @@ func (m *Manager) trim() (needed map[string]bool, err error) {
 // deployment asks for it.
 const uploadPatience = time.Hour
 
-// collect removes the artifacts that no serving, previous or running version
-// needs. One that no deployment has asked for yet was uploaded for one that is about
-// to be submitted: it stays for uploadPatience. m.mu is held. It returns the digests of
-// what is needed, for tidy; nil where they are not known.
-func (m *Manager) collect() (needed map[string]bool, err error) {
+// needed returns the digests of what serving, previous and running versions need. m.mu is
+// held.
+func (m *Manager) needed() (map[string]bool, error) {
 	records, err := m.store.models()
 	if err != nil {
 		return nil, err
 	}
-	needed = map[string]bool{}
+	needed := map[string]bool{}
 	for _, record := range records {
 		for _, release := range []*release{record.Serving, record.Before} {
 			if release != nil {
@@ -63,10 +61,21 @@ func (m *Manager) collect() (needed map[string]bool, err error) {
 			needed[digest] = true
 		}
 	}
+	return needed, nil
+}
+
+// collect removes the artifacts that no version needs. One that no deployment has asked
+// for yet was uploaded for one that is about to be submitted: it stays for uploadPatience.
+// m.mu is held.
+func (m *Manager) collect() error {
+	needed, err := m.needed()
+	if err != nil {
+		return err
+	}
 	maps.Copy(m.used, needed)
 	all, err := m.host.Artifacts.List()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	var errs []error
 	unused := map[string]time.Time{}
@@ -88,15 +97,20 @@ func (m *Manager) collect() (needed map[string]bool, err error) {
 		errs = append(errs, m.host.Artifacts.Remove(digest))
 	}
 	m.unused = unused
-	return needed, errors.Join(errs...)
+	return errors.Join(errs...)
 }
 
 // tidy tells what went wrong while artifacts were collected, and removes from the cache
-// what runtimes have prepared of models that are not needed. m.mu is not held: it may be
-// much. A version that begins to load just now prepares its model again the next time.
-func (m *Manager) tidy(needed map[string]bool, err error) {
-	if err == nil && needed != nil && m.host.CacheDir != "" {
-		err = prepared.Trim(m.host.CacheDir, func(digest string) bool { return needed["sha256:"+digest] }, m.host.Now())
+// what runtimes have prepared of models that are not needed. m.mu is not held meanwhile: it
+// may be much. A model that is deployed just then is prepared again at its next load.
+func (m *Manager) tidy(err error) {
+	m.tidying.Lock()
+	defer m.tidying.Unlock()
+	m.mu.Lock()
+	needed, failed := m.needed()
+	m.mu.Unlock()
+	if err = errors.Join(err, failed); failed == nil && m.host.CacheDir != "" {
+		err = errors.Join(err, prepared.Trim(m.host.CacheDir, func(digest string) bool { return needed["sha256:"+digest] }, m.host.Now()))
 	}
 	if err != nil { // what is over is over all the same
 		m.host.Log.Warn("what is of no use any more was not removed", "err", err)

@@ -82,6 +82,8 @@ type Manager struct {
 
 	committed []*modelRecord // models that served when the manager was opened: for Restore
 
+	tidying sync.Mutex // held while the cache is tidied; taken before mu
+
 	mu      sync.Mutex // guards all below
 	closed  bool
 	busy    map[string]string             // model → what goes on with it
@@ -263,9 +265,9 @@ func (m *Manager) finished(r *run) {
 	m.mu.Lock()
 	delete(m.busy, r.d.Model)
 	delete(m.runs, r.d.ID)
-	needed, err := m.trim()
+	err := m.trim()
 	m.mu.Unlock()
-	m.tidy(needed, err)
+	m.tidy(err)
 }
 
 // Get returns one deployment.

@@ -160,9 +160,9 @@ func (m *Manager) Undeploy(model string) error {
 
 	m.mu.Lock()
 	delete(m.busy, model)
-	needed, err := m.collect()
+	err = m.collect()
 	m.mu.Unlock()
-	m.tidy(needed, err)
+	m.tidy(err)
 	return nil
 }
 

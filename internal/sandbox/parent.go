@@ -100,23 +100,24 @@ func (p Parent) New(name string, memory int64) (*Group, error) {
 
 // Sweep removes the groups that processes which are no more have left: those named after
 // the prefix, the number of the process that made them, and a number, such as
-// "verge-4711-3". The kernel removes none that has processes.
+// "verge-4711-3". The kernel removes none that has processes. Those of a process that had
+// this one's number stay until New needs their names.
 func (p Parent) Sweep(prefix string) {
 	if p.kind == "" {
 		return
 	}
-	left, err := filepath.Glob(filepath.Join(p.path, prefix+"-*-*"))
+	entries, err := os.ReadDir(p.path)
 	if err != nil {
 		return
 	}
-	for _, path := range left {
-		maker, number, _ := strings.Cut(strings.TrimPrefix(filepath.Base(path), prefix+"-"), "-")
-		if pid, err := strconv.Atoi(maker); err != nil || pid <= 0 || exists("/proc", maker) {
+	for _, entry := range entries {
+		rest, ours := strings.CutPrefix(entry.Name(), prefix+"-")
+		maker, number, _ := strings.Cut(rest, "-")
+		pid, err := strconv.ParseUint(maker, 10, 31)
+		if _, malformed := strconv.ParseUint(number, 10, 64); !ours || err != nil || malformed != nil || pid == 0 || exists("/proc", maker) {
 			continue
 		}
-		if _, err := strconv.ParseUint(number, 10, 64); err == nil {
-			p.tree.remove(path) //nolint:errcheck,gosec // then it stays
-		}
+		p.tree.remove(filepath.Join(p.path, entry.Name())) //nolint:errcheck,gosec // then it stays
 	}
 }
 
@@ -128,7 +129,7 @@ func (p Parent) usable() bool {
 	if p.kind == CGroup2 && !p.delegates() && write(p.path, "cgroup.subtree_control", "+memory") != nil {
 		return false
 	}
-	g, err := p.New(fmt.Sprintf("verge-probe-%d", os.Getpid()), 1<<30)
+	g, err := p.New(fmt.Sprintf("verge-%d-0", os.Getpid()), 1<<30)
 	if err != nil {
 		return false
 	}

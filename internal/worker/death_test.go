@@ -63,6 +63,62 @@ func TestTheEndOfALoadThatCrashesIsToldWithTheLastOutput(t *testing.T) {
 	wantError(t, err, fault.Corrupt, "m@1: the model is empty", "")
 }
 
+func TestWhatWasPreparedOfAModelIsDroppedWhereALoadCrashesOverIt(t *testing.T) {
+	cache := t.TempDir()
+	entry := filepath.Join(cache, "digest", "entry")
+	prepare := func() {
+		t.Helper()
+		if err := os.MkdirAll(entry, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	gone := func() bool {
+		_, err := os.Stat(filepath.Dir(entry))
+		return os.IsNotExist(err)
+	}
+	rt := newHost(t, quick(), "honest", nil).Runtime("fake", "")
+	model := func(text string) inference.Model {
+		return inference.Model{Name: "m@1", Data: []byte(text), FD: -1, Digest: "digest"}
+	}
+	options := inference.Options{Cache: cache}
+
+	prepare()
+	s, err := rt.Load(t.Context(), model("abort over the cache"), options)
+	if err != nil || !gone() {
+		t.Fatalf("Load = %v, the entry is gone: %v; want it loaded without", err, gone())
+	}
+	c := connect(t, s)
+	c.want(t, "x", "x")
+	c.ask(t.Context(), "!exit 7") // its successor has no cache either
+	c.want(t, "y", "y")
+	s.Close()
+
+	s, err = rt.Load(t.Context(), model("die over the cache at the second load"), options)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	prepare()
+	c = connect(t, s)
+	c.ask(t.Context(), "!exit 7") // its successor crashes, and the one after it does not
+	c.want(t, "z", "z")
+	if !gone() {
+		t.Error("the entry is still there")
+	}
+
+	prepare()
+	_, err = rt.Load(t.Context(), model("abort"), options)
+	if want := "m@1: the worker died while it loaded the model: exit status 2 (SIGABRT: abort)"; !strings.HasPrefix(fault.Message(err), want) || !gone() {
+		t.Errorf("Load of what always crashes = %v, the entry is gone: %v", err, gone())
+	}
+	prepare()
+	ctx, cancel := context.WithCancel(t.Context())
+	time.AfterFunc(20*time.Millisecond, cancel)
+	if _, err = rt.Load(ctx, model("slow"), options); fault.KindOf(err) != fault.Canceled || gone() {
+		t.Errorf("Load that is canceled = %v, the entry is gone: %v; want it kept", err, gone())
+	}
+}
+
 func TestALoadHasADeadline(t *testing.T) {
 	cfg := quick()
 	cfg.StartTimeout = 300 * time.Millisecond

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math"
 	"os"
+	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"strconv"
@@ -85,6 +86,14 @@ func (l *fakeLibrary) Load(ctx context.Context, m inference.Model, o inference.O
 	case text == "abort":
 		fmt.Fprintln(os.Stderr, "assertion failed: x > 0")
 		signalSelf(syscall.SIGABRT)
+	case text == "abort over the cache":
+		if o.Cache != "" {
+			os.Exit(4)
+		}
+	case text == "die over the cache at the second load":
+		if _, err := os.Stat(filepath.Join(o.Cache, "digest")); err == nil && o.Cache != "" {
+			signalSelf(syscall.SIGSEGV)
+		}
 	case text == "slow":
 		<-ctx.Done()
 		return nil, ctx.Err()

@@ -176,6 +176,20 @@ func (p *process) loading(ctx context.Context) (*report, error) {
 
 var errStartTimeout = errors.New("over the start timeout")
 
+// crashed says whether the process has ended by itself, and not for want of memory.
+func (p *process) crashed() bool {
+	select {
+	case <-p.done:
+	default:
+		return false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	status, ok := p.cmd.ProcessState.Sys().(syscall.WaitStatus)
+	killed := ok && status.Signaled() && status.Signal() == syscall.SIGKILL
+	return p.cause == nil && !killed && fault.KindOf(p.death) != fault.Exhausted
+}
+
 // lost is the error for who needed the process when it died.
 func (p *process) lost(op, when string) error {
 	e := fault.New(fault.Internal, op, "the worker died %s: %w", when, p.death)

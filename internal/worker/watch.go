@@ -7,25 +7,45 @@ import (
 	"time"
 
 	"verge/internal/fault"
+	"verge/internal/inference/prepared"
 )
 
-// begin starts a process and waits until it has loaded the model.
+// begin starts a process and waits until it has loaded the model. Where the process
+// crashes over it, what the cache has of the model may be why: then it is dropped, and the
+// model is loaded without the cache, now and by the successors.
 func (s *Session) begin(ctx context.Context) (*report, error) {
+	answer, crashed, err := s.attempt(ctx)
+	cache := s.order.Options.Cache
+	if !crashed || cache == "" || ctx.Err() != nil {
+		return answer, err
+	}
+	s.host.log.Warn("worker died while it loaded a model, which is loaded again without what was prepared of it",
+		"model", s.order.Model, "err", err)
+	s.order.Options.Cache = ""
+	if failed := prepared.Drop(cache, s.order.Digest); failed != nil {
+		s.host.log.Warn("what was prepared of a model was not removed", "model", s.order.Model, "err", failed)
+	}
+	answer, _, err = s.attempt(ctx)
+	return answer, err
+}
+
+// attempt is begin for one process. crashed says that it has ended by itself.
+func (s *Session) attempt(ctx context.Context) (answer *report, crashed bool, err error) {
 	p, err := s.host.spawn(s.order, s.model, s.log, s.order.Options.LogLevel)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	s.mu.Lock()
 	s.process = p
 	s.mu.Unlock()
-	answer, err := p.loading(ctx)
-	if err != nil {
+	if answer, err = p.loading(ctx); err != nil {
+		crashed = p.crashed()
 		p.stop()
-		return nil, err
+		return nil, crashed, err
 	}
 	p.measure()
 	s.host.log.Info("worker is ready", "model", s.order.Model, "pid", p.pid, "duration_ms", time.Since(p.started).Milliseconds())
-	return answer, nil
+	return answer, false, nil
 }
 
 // watch replaces the process each time it dies, until the session is closed or

@@ -15,10 +15,6 @@
 // there can write what serves anyway, so they are quick ones, CRC-32C. It is of those
 // files and no others.
 //
-// A library that crashes over an entry is not asked to load it for ever: an entry that
-// a process died of is made anew, and after a second death in a row it is left alone
-// for a day.
-//
 // The folders right below the cache are named after models' digests, so that who owns
 // the cache can tell what is of no use any more. Processes may make the same entry at
 // the same time; one of them wins. Trim keeps it small.
@@ -97,16 +93,6 @@ func (f Folder) Use(ctx context.Context, log *slog.Logger, fill func(folder stri
 			log.DebugContext(ctx, "prepared model is not used", "entry", filepath.Base(f.path), "step", step, "err", err)
 		}
 	}
-	if err := os.MkdirAll(filepath.Dir(f.path), 0o700); err != nil {
-		skip("make", err)
-		return false
-	}
-	mark, err := f.mark(time.Now())
-	if err != nil {
-		skip("mark", err)
-		return false
-	}
-	defer mark.end()
 	if err := f.Check(); err != nil {
 		if !errors.Is(err, fs.ErrNotExist) {
 			skip("check", err)

@@ -198,6 +198,7 @@ func TestOneOfThoseThatMakeAnEntryAtTheSameTimeWins(t *testing.T) {
 func TestAnEntryIsMadeOnceAndUsed(t *testing.T) {
 	broken := errors.New("broken")
 	entry := prepared.Entry(t.TempDir(), model, "lib", "1.2")
+	works := func() error { return nil }
 	fails := func() error { return broken }
 	for _, step := range []struct {
 		name   string

@@ -2,6 +2,7 @@ package prepared
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -40,6 +41,15 @@ func Trim(cache string, needed func(digest string) bool, now time.Time) error {
 	return errors.Join(errs...)
 }
 
+// Drop removes all of a model from a cache. What a process has open of it stays whole
+// for that one.
+func Drop(cache, digest string) error {
+	if digest == "." || !filepath.IsLocal(digest) || digest != filepath.Base(digest) {
+		return fmt.Errorf("%q is no digest", digest)
+	}
+	return os.RemoveAll(filepath.Join(cache, digest))
+}
+
 // trimModel removes what is of no use from the folder of a model that is needed.
 func trimModel(folder string, now time.Time) error {
 	type entry struct {
@@ -48,15 +58,14 @@ func trimModel(folder string, now time.Time) error {
 	}
 	var entries []entry
 	found, err := os.ReadDir(folder)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // it has gone meanwhile
+	}
 	errs := []error{err}
 	for _, e := range found {
 		info, err := e.Info()
 		switch path := filepath.Join(folder, e.Name()); {
 		case err != nil: // it has gone meanwhile
-		case strings.HasPrefix(e.Name(), marked):
-			if now.Sub(info.ModTime()) > rest {
-				errs = append(errs, os.Remove(path))
-			}
 		case !strings.HasPrefix(e.Name(), temporary):
 			entries = append(entries, entry{Folder{path}, info.ModTime()})
 		case now.Sub(info.ModTime()) > patience:

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"verge/internal/inference"
 	"verge/internal/inference/prepared"
 )
 
@@ -34,13 +35,6 @@ func TestWhatIsOfNoUseIsRemoved(t *testing.T) {
 		}
 		age(t, folder, at)
 	}
-	for name, at := range map[string]time.Time{"trying-long-ago": now.Add(-25 * time.Hour), "trying-lately": now.Add(-time.Hour)} {
-		mark := filepath.Join(cache, digest, name)
-		if err := os.WriteFile(mark, []byte("."), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		age(t, mark, at)
-	}
 	other := filepath.Join(cache, "other", "lib-1")
 	if err := os.MkdirAll(other, 0o700); err != nil {
 		t.Fatal(err)
@@ -65,14 +59,35 @@ func TestWhatIsOfNoUseIsRemoved(t *testing.T) {
 	if err != nil || len(left) != 1 || filepath.Base(left[0]) != "tmp-alive" {
 		t.Errorf("begun: %q, %v", left, err)
 	}
-	if left := marks(t, cache); len(left) != 1 || filepath.Base(left[0]) != "trying-lately" {
-		t.Errorf("marks: %q", left)
-	}
 	if _, err := os.Stat(filepath.Dir(other)); !os.IsNotExist(err) {
 		t.Errorf("a model that is not needed: %v", err)
 	}
 	cache = filepath.Join(cache, "none")
 	trim()
+}
+
+func TestAModelIsDropped(t *testing.T) {
+	cache := t.TempDir()
+	entry := prepared.Entry(cache, model, "lib", "1")
+	other := prepared.Entry(cache, inference.Model{Data: []byte("b")}, "lib", "1")
+	for _, e := range []prepared.Folder{entry, other} {
+		if err := e.Make(fill("weights")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2 {
+		if err := prepared.Drop(cache, digest); err != nil {
+			t.Errorf("Drop = %v", err)
+		}
+	}
+	if err := entry.Check(); !os.IsNotExist(err) || other.Check() != nil {
+		t.Errorf("Check = %v of the model, %v of another one", err, other.Check())
+	}
+	for _, name := range []string{"", ".", "..", "a/b", "/a"} {
+		if err := prepared.Drop(cache, name); err == nil || other.Check() != nil {
+			t.Errorf("Drop(%q) = %v, then Check = %v", name, err, other.Check())
+		}
+	}
 }
 
 func age(t *testing.T, path string, at time.Time) {

@@ -151,9 +151,9 @@ func TestWhatAProcessSaysWhenItDiesIsPassedOn(t *testing.T) {
 	if os.Getenv(crashes) != "" {
 		litert.Listen(func() {
 			fmt.Fprintln(os.Stderr, "terminate called")
-			time.Sleep(100 * time.Millisecond) // it is passed on at once, but by another thread
+			<-time.After(100 * time.Millisecond) // it is passed on at once, but by another thread
 			unix.Kill(os.Getpid(), unix.SIGABRT)
-			time.Sleep(time.Minute) // the signal comes before
+			<-t.Context().Done() // the signal comes before
 		})
 	}
 	child := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestWhatAProcessSays")
