@@ -131,6 +131,8 @@ type DeploymentRequest struct {
 	Stage          string            `json:"stage,omitempty"`           // overrides Spec's
 	Reason         string            `json:"reason,omitempty"`          // kept with the deployment
 	IgnorePackages []string          `json:"ignore_packages,omitempty"` // required packages that are not checked
+	Retry          bool              `json:"retry,omitempty"`           // deploy bytes that were rolled back before
+	Queue          bool              `json:"queue,omitempty"`           // wait while another deployment of the model goes on
 }
 
 // DeploymentList is one page of deployments, the newest first.

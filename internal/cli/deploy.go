@@ -16,6 +16,8 @@ type deployCommand struct {
 	orderFlags
 
 	Reason string `placeholder:"TEXT" help:"Why, for the record."`
+	Queue  bool   `help:"Wait while another deployment of the model goes on, instead of being refused."`
+	Retry  bool   `help:"Deploy bytes that were rolled back before."`
 	JSON   bool   `help:"Print events, one JSON object a line."`
 }
 
@@ -34,7 +36,7 @@ func (d *deployCommand) Run(c *call) error {
 	if err := c.await(node); err != nil {
 		return err
 	}
-	return c.deploy(node, order, deployOptions{reason: d.Reason, json: d.JSON})
+	return c.deploy(node, order, deployOptions{reason: d.Reason, json: d.JSON, queue: d.Queue, retry: d.Retry})
 }
 
 // comingUp is how long a node that does not answer may still be starting: who
@@ -66,6 +68,8 @@ func (c *call) await(node *client.Client) error {
 type deployOptions struct {
 	reason string
 	json   bool
+	queue  bool // wait for the deployment that goes on
+	retry  bool // deploy bytes that were rolled back
 	own    bool // the node is this process, and ends with the command
 }
 
@@ -102,6 +106,7 @@ func (c *call) deploy(node *client.Client, o *order, options deployOptions) erro
 	if err != nil {
 		return err
 	}
+	req.Queue, req.Retry = options.queue, options.retry
 	d, err := c.begin(node, req, options.own)
 	if err != nil {
 		return about(o.path, err)

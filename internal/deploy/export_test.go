@@ -28,6 +28,12 @@ func (m *Manager) JournalLines() ([][2]client.Phase, error) {
 	return lines, err
 }
 
+// HasSettled says whether the version that serves a model has settled.
+func (m *Manager) HasSettled(model string) bool {
+	record, err := m.store.model(model)
+	return err == nil && record != nil && record.Serving != nil && record.Serving.Settled
+}
+
 // Plan lists the ways to run the files of a deployment.
 func (f *Findings) Plan(file *deployfile.File, machine Machine, libraries Libraries) choice.Plan {
 	return f.plan(file, machine, libraries)

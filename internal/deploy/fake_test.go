@@ -90,6 +90,12 @@ type node struct {
 // newNode opens a node over a directory, or over a new one.
 func newNode(tb testing.TB, dir string) *node {
 	tb.Helper()
+	return newNodeWith(tb, dir, nil)
+}
+
+// newNodeWith is newNode with a Host that is changed, where change is not nil.
+func newNodeWith(tb testing.TB, dir string, change func(*deploy.Host)) *node {
+	tb.Helper()
 	n := &node{
 		tb: tb, dir: dir, clock: &clock{now: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)},
 		machine: machine{cpus: 4, memory: 1 << 30}, served: map[string]*deploy.Served{},
@@ -100,7 +106,11 @@ func newNode(tb testing.TB, dir string) *node {
 		tb.Fatal(err)
 	}
 	n.server = serve.New(serve.Default(), slog.New(slog.DiscardHandler))
-	if n.manager, err = deploy.Open(n.host()); err != nil {
+	host := n.host()
+	if change != nil {
+		change(&host)
+	}
+	if n.manager, err = deploy.Open(host); err != nil {
 		tb.Fatalf("Open: %v", err)
 	}
 	tb.Cleanup(n.close)
@@ -158,6 +168,17 @@ func (n *node) set(b behaviour) {
 		b.memory = 10 << 20
 	}
 	n.behaviour = b
+}
+
+// until waits until what holds.
+func (n *node) until(what string, holds func() bool) {
+	n.tb.Helper()
+	const ceiling, pause = 30 * time.Second, 5 * time.Millisecond
+	for deadline := time.Now().Add(ceiling); !holds(); <-time.After(pause) {
+		if time.Now().After(deadline) {
+			n.tb.Fatalf("%s: not within %v", what, ceiling)
+		}
+	}
 }
 
 // close ends the node as SIGTERM does. It is safe to repeat.

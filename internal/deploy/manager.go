@@ -57,6 +57,9 @@ type Host struct {
 	// CacheDir is where runtimes keep what they prepare from models, in a folder of
 	// the model's digest each; "" for nowhere.
 	CacheDir string
+	// Settling is how long the node runs with a version until its death says nothing about
+	// that version any more; 0 means ten minutes.
+	Settling time.Duration
 	// KeepDeployments is how many ended deployments are remembered.
 	KeepDeployments int
 	Log             *slog.Logger
@@ -80,6 +83,9 @@ type Manager struct {
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 
+	ended sync.Once // guards end
+	end   error     // of the store
+
 	committed []*modelRecord // models that served when the manager was opened: for Restore
 
 	tidying sync.Mutex // held while the cache is tidied; taken before mu
@@ -87,6 +93,7 @@ type Manager struct {
 	mu      sync.Mutex // guards all below
 	closed  bool
 	busy    map[string]string             // model → what goes on with it
+	waiting map[string][]*run             // model → deployments that wait for that, the next one first
 	runs    map[string]*run               // deployment id → in progress
 	known   map[string]*client.Deployment // every deployment that is remembered
 	logs    map[string]*eventLog          // of deployments of this process
@@ -105,19 +112,28 @@ func Open(host Host) (*Manager, error) {
 	}
 	m := &Manager{
 		host: host, store: s,
-		busy: map[string]string{}, runs: map[string]*run{}, known: map[string]*client.Deployment{},
+		busy: map[string]string{}, waiting: map[string][]*run{}, runs: map[string]*run{}, known: map[string]*client.Deployment{},
 		logs: map[string]*eventLog{}, serving: map[string]*Served{}, used: map[string]bool{}, unused: map[string]time.Time{},
 	}
 	m.ctx, m.cancel = context.WithCancel(context.Background())
-	err = m.recover()
-	if err == nil {
-		err = m.claim()
-	}
-	if err != nil {
-		m.Close() //nolint:errcheck,gosec // the first error counts
+	if err := m.begin(); err != nil {
+		m.cancel()
+		m.store.close() //nolint:errcheck,gosec // the first error counts
 		return nil, err
 	}
 	return m, nil
+}
+
+// begin reads what an earlier process left.
+func (m *Manager) begin() error {
+	died, err := m.store.begin()
+	if err != nil {
+		return err
+	}
+	if err := m.recover(); err != nil {
+		return err
+	}
+	return m.claim(died)
 }
 
 // Close ends deployments that have not switched, as canceled, and waits for all.
@@ -128,13 +144,15 @@ func (m *Manager) Close() error {
 	m.cancel()
 	m.mu.Unlock()
 	m.wg.Wait()
-	return m.store.close()
+	m.ended.Do(func() { m.end = fault.Join(m.store.end(), m.store.close()) })
+	return m.end
 }
 
 // Submit validates the request and starts the deployment; the result is its
 // first state. It fails with fault.Invalid (all problems of the file at once),
-// fault.NotFound for an artifact that was not uploaded, and fault.Conflict while
-// another deployment of the model goes on.
+// fault.NotFound for an artifact that was not uploaded, and fault.Conflict for bytes
+// that were rolled back, and while another deployment of the model goes on; one that asks
+// to be queued waits for that, and fails with fault.Unavailable where many do.
 func (m *Manager) Submit(req client.DeploymentRequest) (*client.Deployment, error) {
 	const op = "deploy.submit"
 	file, err := deployfile.ParseIgnoring(req.Spec, req.SpecName, req.IgnorePackages)
@@ -196,7 +214,10 @@ func neededArtifacts(file *deployfile.File, given map[string]string) (problems f
 func (m *Manager) start(name string, file *deployfile.File, req client.DeploymentRequest) (*client.Deployment, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if err := m.free("deploy.submit", name); err != nil {
+	if err := m.turn("deploy.submit", name, req.Queue); err != nil {
+		return nil, err
+	}
+	if err := m.buried(req); err != nil {
 		return nil, err
 	}
 	for _, role := range slices.Sorted(maps.Keys(req.Artifacts)) {
@@ -223,13 +244,19 @@ func (m *Manager) start(name string, file *deployfile.File, req client.Deploymen
 		Phase: client.PhasePending, Created: now, Updated: now, Reason: req.Reason, Spec: resolved,
 		Phases: []client.PhaseRecord{{Phase: client.PhasePending, Started: now}},
 	}
-	if err := m.store.save(d, &move{Deployment: d.ID, To: client.PhasePending, Time: now}, record); err != nil {
+	c := change{deployment: d, move: &move{Deployment: d.ID, To: client.PhasePending, Time: now}, model: record}
+	if req.Retry {
+		c.pardon = d.Digest
+	}
+	if err := m.store.save(c); err != nil {
 		return nil, err
 	}
-	r := newRun(m, d, record, file, req)
+	r := newRun(m, d, file, req)
 	ctx, cancel := context.WithCancelCause(m.ctx)
 	r.cancel = cancel
-	m.busy[name], m.runs[d.ID], m.known[d.ID], m.logs[d.ID] = "deployment "+d.ID, r, d, r.log
+	m.runs[d.ID], m.known[d.ID], m.logs[d.ID] = r, d, r.log
+	m.waiting[name] = append(m.waiting[name], r)
+	m.callNext(name)
 	for _, digest := range req.Artifacts {
 		m.used[digest] = true
 	}
@@ -238,6 +265,41 @@ func (m *Manager) start(name string, file *deployfile.File, req client.Deploymen
 		r.execute(ctx)
 	})
 	return m.view(d), nil
+}
+
+// maxWaiting is how many deployments of a model may wait.
+const maxWaiting = 16
+
+// turn says why no deployment of a model may be submitted now, or nil. m.mu is held.
+func (m *Manager) turn(op, model string, queue bool) error {
+	err := m.free(op, model)
+	if err == nil || !queue || m.closed {
+		return err
+	}
+	if n := len(m.waiting[model]); n >= maxWaiting {
+		return fault.New(fault.Unavailable, op, "%d deployments of %s wait already", n, model).WithHint("Wait for one, or cancel it.")
+	}
+	return nil
+}
+
+// callNext lets the next deployment of a model that nothing goes on with begin. m.mu is
+// held.
+func (m *Manager) callNext(model string) {
+	queue := m.waiting[model]
+	if _, busy := m.busy[model]; busy || len(queue) == 0 {
+		return
+	}
+	m.busy[model] = "deployment " + queue[0].d.ID
+	close(queue[0].turn)
+	if m.waiting[model] = queue[1:]; len(queue) == 1 {
+		delete(m.waiting, model)
+	}
+}
+
+// done says that what went on with a model has ended. m.mu is held.
+func (m *Manager) done(model string) {
+	delete(m.busy, model)
+	m.callNext(model)
 }
 
 // free says why nothing may be begun with a model now, or nil. m.mu is held.
@@ -263,8 +325,15 @@ func (m *Manager) view(d *client.Deployment) *client.Deployment {
 // finished takes a run off the books and forgets the oldest deployments.
 func (m *Manager) finished(r *run) {
 	m.mu.Lock()
-	delete(m.busy, r.d.Model)
 	delete(m.runs, r.d.ID)
+	if r.called() {
+		m.done(r.d.Model)
+	} else {
+		queue := slices.DeleteFunc(m.waiting[r.d.Model], func(other *run) bool { return other == r })
+		if m.waiting[r.d.Model] = queue; len(queue) == 0 {
+			delete(m.waiting, r.d.Model)
+		}
+	}
 	err := m.trim()
 	m.mu.Unlock()
 	m.tidy(err)

@@ -7,7 +7,8 @@ import (
 	"verge/client"
 )
 
-// moves is the one table of legal moves. A phase that is not a key is an end.
+// moves is the one table of legal moves. A phase that is not a key is an end. What is
+// committed has ended for who deployed it, and may be rolled back all the same.
 func moves() map[client.Phase][]client.Phase {
 	return map[client.Phase][]client.Phase{
 		client.PhasePending:    {client.PhaseChecking, client.PhaseFailed, client.PhaseCanceled},
@@ -17,6 +18,7 @@ func moves() map[client.Phase][]client.Phase {
 		client.PhaseGating:     {client.PhaseTesting, client.PhaseFailed, client.PhaseCanceled},
 		client.PhaseTesting:    {client.PhaseActivating, client.PhaseFailed, client.PhaseCanceled},
 		client.PhaseActivating: {client.PhaseCommitted},
+		client.PhaseCommitted:  {client.PhaseRolledBack},
 	}
 }
 

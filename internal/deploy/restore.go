@@ -33,7 +33,7 @@ func (m *Manager) recover() error {
 		}
 		now := m.host.Now()
 		moveTo(d, to, now)
-		if err := m.store.save(d, &move{Deployment: d.ID, From: from, To: to, Time: now}, nil); err != nil {
+		if err := m.store.save(change{deployment: d, move: &move{Deployment: d.ID, From: from, To: to, Time: now}}); err != nil {
 			return err
 		}
 		m.host.Log.Warn("interrupted deployment ended", "deployment_id", d.ID, "model", d.Model, "phase", to)
@@ -42,13 +42,19 @@ func (m *Manager) recover() error {
 }
 
 // claim marks every committed model as being restarted: its name answers that it is
-// loading, and nothing is begun with it before Restore has tried it.
-func (m *Manager) claim() error {
+// loading, and nothing is begun with it before Restore has tried it. died says that the
+// node before this one did not end by itself.
+func (m *Manager) claim(died bool) error {
 	records, err := m.store.models()
 	if err != nil {
 		return err
 	}
 	for _, record := range records {
+		if record.Serving != nil && died {
+			if err := m.mourn(record); err != nil {
+				return err
+			}
+		}
 		if record.Serving == nil {
 			continue
 		}
@@ -75,7 +81,7 @@ func (m *Manager) restore(record *modelRecord) {
 	defer func() { // not before it serves: a deployment that was faster would be replaced
 		m.mu.Lock()
 		defer m.mu.Unlock()
-		delete(m.busy, record.Name)
+		m.done(record.Name)
 	}()
 	served, err := m.reload(m.ctx, record)
 	switch {
@@ -114,6 +120,7 @@ func (m *Manager) activate(s *Served) {
 	m.serving[s.Model] = s
 	m.mu.Unlock()
 	m.host.Served(s)
+	m.settle(s)
 	if before != nil {
 		m.release(before)
 	}
@@ -140,7 +147,7 @@ func (m *Manager) Undeploy(model string) error {
 	record, err := m.undeployable(op, model)
 	if err == nil {
 		record.Before, record.Serving = record.Serving, nil
-		err = m.store.setModel(record)
+		err = m.store.save(change{model: record})
 	}
 	if err != nil {
 		m.mu.Unlock()
@@ -159,7 +166,7 @@ func (m *Manager) Undeploy(model string) error {
 	m.host.Log.Info("model undeployed", "model", model)
 
 	m.mu.Lock()
-	delete(m.busy, model)
+	m.done(model)
 	err = m.collect()
 	m.mu.Unlock()
 	m.tidy(err)

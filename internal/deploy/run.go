@@ -18,11 +18,11 @@ import (
 type run struct {
 	m      *Manager
 	d      *client.Deployment
-	record *modelRecord // as it will be written at the switch
 	file   *deployfile.File
 	req    client.DeploymentRequest
 	log    *eventLog
 	cancel context.CancelCauseFunc
+	turn   chan struct{} // closed when nothing else goes on with the model
 
 	threads    int         // from checking
 	findings   *Findings   // from checking
@@ -33,8 +33,8 @@ type run struct {
 	candidate  *Served     // from loading; nil once it serves
 }
 
-func newRun(m *Manager, d *client.Deployment, record *modelRecord, file *deployfile.File, req client.DeploymentRequest) *run {
-	r := &run{m: m, d: d, record: record, file: file, req: req, log: newEventLog()}
+func newRun(m *Manager, d *client.Deployment, file *deployfile.File, req client.DeploymentRequest) *run {
+	r := &run{m: m, d: d, file: file, req: req, log: newEventLog(), turn: make(chan struct{})}
 	r.log.add(client.Event{Time: d.Created, Deployment: d.ID, Type: client.EventPhase, Phase: d.Phase})
 	return r
 }
@@ -64,9 +64,32 @@ func (r *run) execute(ctx context.Context) {
 	}
 }
 
+// called says whether it is the deployment's turn, or was.
+func (r *run) called() bool {
+	select {
+	case <-r.turn:
+		return true
+	default:
+		return false
+	}
+}
+
+// await waits for the deployment's turn.
+func (r *run) await(ctx context.Context) error {
+	select {
+	case <-r.turn:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // phases runs every phase up to the commit. What it returns ended the deployment
 // before the switch.
 func (r *run) phases(ctx context.Context) error {
+	if err := r.await(ctx); err != nil {
+		return err
+	}
 	steps := []struct {
 		phase client.Phase
 		do    func(context.Context) error
@@ -91,7 +114,8 @@ func (r *run) phases(ctx context.Context) error {
 // enter moves the deployment to a phase: on disk first, then in memory. A deployment
 // that was canceled moves no further, but to its end: Cancel holds the mutex too, so
 // that what it has ended does not switch.
-func (r *run) enter(ctx context.Context, to client.Phase, model *modelRecord) error {
+// serve changes the model's record with the move; nil leaves it.
+func (r *run) enter(ctx context.Context, to client.Phase, serve func(*modelRecord)) error {
 	r.m.mu.Lock()
 	defer r.m.mu.Unlock()
 	if err := ctx.Err(); err != nil && !to.Final() {
@@ -103,7 +127,16 @@ func (r *run) enter(ctx context.Context, to client.Phase, model *modelRecord) er
 	now := r.m.host.Now()
 	next := clone(r.d)
 	moveTo(next, to, now)
-	if err := r.m.store.save(next, &move{Deployment: next.ID, From: r.d.Phase, To: to, Time: now}, model); err != nil {
+	c := change{deployment: next, move: &move{Deployment: next.ID, From: r.d.Phase, To: to, Time: now}}
+	if serve != nil {
+		record, err := r.m.store.model(r.d.Model)
+		if err != nil {
+			return err
+		}
+		serve(record)
+		c.model = record
+	}
+	if err := r.m.store.save(c); err != nil {
 		return err
 	}
 	*r.d = *next
@@ -329,9 +362,8 @@ func (r *run) loadCandidate(ctx context.Context) error {
 func (r *run) activate(ctx context.Context) error {
 	now := r.m.host.Now()
 	r.candidate.release.Activated = now
-	r.record.Before = r.record.Serving
-	r.record.Serving = r.candidate.release
-	if err := r.enter(ctx, client.PhaseActivating, r.record); err != nil {
+	switchTo := func(record *modelRecord) { record.Before, record.Serving = record.Serving, r.candidate.release }
+	if err := r.enter(ctx, client.PhaseActivating, switchTo); err != nil {
 		return err
 	}
 	r.m.activate(r.candidate)

@@ -132,7 +132,7 @@ func (s *store) prepare() error {
 			return fault.New(fault.Unsupported, opOpen, "state has schema %s, this build knows %d", found, schema).
 				WithHint("Use the newer verge that wrote it, or name another directory with --state-dir.")
 		}
-		for _, name := range []string{bucketModels, bucketDeployments, bucketJournal, bucketChoices} {
+		for _, name := range []string{bucketModels, bucketDeployments, bucketJournal, bucketChoices, bucketTombstones} {
 			if _, err := tx.CreateBucketIfNotExists([]byte(name)); err != nil {
 				return fmt.Errorf("make bucket: %w", err)
 			}

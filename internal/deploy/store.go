@@ -28,6 +28,7 @@ const (
 	bucketDeployments = "deployments" // deployment id → client.Deployment
 	bucketJournal     = "journal"     // sequence number, 8 bytes big-endian → move
 	bucketChoices     = "choices"     // digest of what a choice depends on → remembered
+	bucketTombstones  = "tombstones"  // digest of a model → tombstone
 )
 
 // modelRecord is what the node must know about a model to serve it again.
@@ -48,6 +49,8 @@ type release struct {
 	Question   string            `json:"question,omitempty"` // digest of the probe that Answer answers
 	Answer     []answer          `json:"answer,omitempty"`
 	Activated  time.Time         `json:"activated"`
+	Deaths     int               `json:"deaths,omitempty"`  // of the node, since it serves and before it has settled
+	Settled    bool              `json:"settled,omitempty"` // the node has run with it for long enough
 
 	IgnorePackages []string `json:"ignore_packages,omitempty"` // Spec is parsed again with them
 
@@ -76,51 +79,90 @@ type store struct{ db *bbolt.DB }
 
 func (s *store) close() error { return s.db.Close() }
 
-// save writes a deployment and, when it changed its phase, the journal's line;
-// and the model's record where one is given.
-func (s *store) save(d *client.Deployment, m *move, model *modelRecord) error {
-	err := s.db.Update(func(tx *bbolt.Tx) error {
-		if err := put(tx, bucketDeployments, d.ID, d); err != nil {
-			return err
+// tombstone says that a model was rolled back, so that it does not come back unasked.
+type tombstone struct {
+	Digest     string    `json:"digest"`
+	Deployment string    `json:"deployment"` // that was rolled back
+	Reason     string    `json:"reason"`
+	Time       time.Time `json:"time"`
+}
+
+// change is what one transaction writes; what is nil or "" stays.
+type change struct {
+	deployment *client.Deployment
+	move       *move        // the journal's line, where the deployment has another phase
+	model      *modelRecord //
+	tombstone  *tombstone
+	pardon     string // digest whose tombstone is taken away
+}
+
+// save writes a change.
+func (s *store) save(c change) error {
+	return storageFault(s.db.Update(func(tx *bbolt.Tx) error {
+		if c.deployment != nil {
+			if err := put(tx, bucketDeployments, c.deployment.ID, c.deployment); err != nil {
+				return err
+			}
 		}
-		if m != nil {
+		if c.move != nil {
 			journal := tx.Bucket([]byte(bucketJournal))
 			seq, err := journal.NextSequence()
 			if err != nil {
 				return fmt.Errorf("number the journal's line: %w", err)
 			}
-			if err := put(tx, bucketJournal, string(binary.BigEndian.AppendUint64(nil, seq)), m); err != nil {
+			if err := put(tx, bucketJournal, string(binary.BigEndian.AppendUint64(nil, seq)), c.move); err != nil {
 				return err
 			}
 		}
-		if model != nil {
-			return put(tx, bucketModels, model.Name, model)
+		if c.model != nil {
+			if err := put(tx, bucketModels, c.model.Name, c.model); err != nil {
+				return err
+			}
+		}
+		if c.pardon != "" {
+			if err := tx.Bucket([]byte(bucketTombstones)).Delete([]byte(c.pardon)); err != nil {
+				return fmt.Errorf("take a tombstone away: %w", err)
+			}
+		}
+		if c.tombstone != nil {
+			return put(tx, bucketTombstones, c.tombstone.Digest, c.tombstone)
 		}
 		return nil
+	}))
+}
+
+// buried returns the tombstone of a digest, or nil.
+func (s *store) buried(digest string) (*tombstone, error) {
+	return readOne[tombstone](s.db, bucketTombstones, digest)
+}
+
+// running is the key in bucketMeta that is there while a node runs.
+const running = "running"
+
+// begin notes that a node runs, and says whether the one before died.
+func (s *store) begin() (died bool, err error) {
+	err = s.db.Update(func(tx *bbolt.Tx) error {
+		meta := tx.Bucket([]byte(bucketMeta))
+		died = meta.Get([]byte(running)) != nil
+		return meta.Put([]byte(running), []byte("1"))
 	})
+	return died, storageFault(err)
+}
+
+// end notes that the node ends by itself.
+func (s *store) end() error {
+	err := s.db.Update(func(tx *bbolt.Tx) error {
+		return tx.Bucket([]byte(bucketMeta)).Delete([]byte(running))
+	})
+	if errors.Is(err, bolterrors.ErrDatabaseNotOpen) {
+		return nil // then nothing can be written
+	}
 	return storageFault(err)
 }
 
 // model returns the record of a model, or nil.
 func (s *store) model(name string) (*modelRecord, error) {
-	var record *modelRecord
-	err := s.db.View(func(tx *bbolt.Tx) error {
-		raw := tx.Bucket([]byte(bucketModels)).Get([]byte(name))
-		if raw == nil {
-			return nil
-		}
-		record = new(modelRecord)
-		return json.Unmarshal(raw, record)
-	})
-	if err != nil {
-		return nil, fault.New(fault.Corrupt, "deploy.state", "record of the model: %w", err).On(name)
-	}
-	return record, nil
-}
-
-// setModel writes a model's record.
-func (s *store) setModel(record *modelRecord) error {
-	return storageFault(s.db.Update(func(tx *bbolt.Tx) error { return put(tx, bucketModels, record.Name, record) }))
+	return readOne[modelRecord](s.db, bucketModels, name)
 }
 
 // models returns every model's record, by name.
@@ -130,19 +172,7 @@ func (s *store) models() ([]*modelRecord, error) {
 
 // choice returns what was chosen before, or nil.
 func (s *store) choice(key string) (*remembered, error) {
-	var known *remembered
-	err := s.db.View(func(tx *bbolt.Tx) error {
-		raw := tx.Bucket([]byte(bucketChoices)).Get([]byte(key))
-		if raw == nil {
-			return nil
-		}
-		known = new(remembered)
-		return json.Unmarshal(raw, known)
-	})
-	if err != nil {
-		return nil, fault.New(fault.Corrupt, "deploy.state", "record of the choice: %w", err).On(key)
-	}
-	return known, nil
+	return readOne[remembered](s.db, bucketChoices, key)
 }
 
 // maxChoices is how many choices are remembered.
@@ -213,6 +243,35 @@ func put(tx *bbolt.Tx, bucket, key string, value any) error {
 	return tx.Bucket([]byte(bucket)).Put([]byte(key), raw)
 }
 
+// readOne returns a record, or nil where there is none. It fails with fault.Corrupt for
+// one that cannot be read.
+func readOne[T any](db *bbolt.DB, bucket, key string) (*T, error) {
+	var value *T
+	err := db.View(func(tx *bbolt.Tx) error {
+		raw := tx.Bucket([]byte(bucket)).Get([]byte(key))
+		if raw == nil {
+			return nil
+		}
+		value = new(T)
+		if err := json.Unmarshal(raw, value); err != nil {
+			return fault.New(fault.Corrupt, "deploy.state", "%w", err).On(bucket + " " + key)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, readFault(err)
+	}
+	return value, nil
+}
+
+// readFault says what a failed reading means.
+func readFault(err error) error {
+	if _, known := errors.AsType[*fault.Error](err); known {
+		return err
+	}
+	return storageFault(err)
+}
+
 func readAll[T any](db *bbolt.DB, bucket string) ([]*T, error) {
 	var all []*T
 	err := db.View(func(tx *bbolt.Tx) error {
@@ -225,7 +284,10 @@ func readAll[T any](db *bbolt.DB, bucket string) ([]*T, error) {
 			return nil
 		})
 	})
-	return all, err
+	if err != nil {
+		return nil, readFault(err)
+	}
+	return all, nil
 }
 
 // storageFault says what a failed write means.
