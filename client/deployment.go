@@ -104,21 +104,22 @@ type Failure struct {
 
 // Deployment is one attempt to put one version of a model into service.
 type Deployment struct {
-	ID       string          `json:"id"` // "digits-20261123-7f3a"
-	Model    string          `json:"model"`
-	Version  int             `json:"version"`
-	Stage    string          `json:"stage"`
-	Phase    Phase           `json:"phase"`
-	Digest   string          `json:"digest,omitempty"` // of the model file: "sha256:…"
-	Created  time.Time       `json:"created"`
-	Updated  time.Time       `json:"updated"`
-	Reason   string          `json:"reason,omitempty"` // why it was asked for
-	Phases   []PhaseRecord   `json:"phases"`
-	Verdicts []Verdict       `json:"verdicts"`
-	Warnings []string        `json:"warnings,omitempty"`
-	Error    *Failure        `json:"error,omitempty"`
-	Spec     json.RawMessage `json:"spec,omitempty"`   // the deployment file with its defaults, as JSON
-	Serves   string          `json:"serves,omitempty"` // what answers for the model's name now: "digits@3", or ""
+	ID        string          `json:"id"` // "digits-20261123-7f3a"
+	Model     string          `json:"model"`
+	Version   int             `json:"version"`
+	Stage     string          `json:"stage"`
+	Phase     Phase           `json:"phase"`
+	Digest    string          `json:"digest,omitempty"` // of the model file: "sha256:…"
+	Created   time.Time       `json:"created"`
+	Updated   time.Time       `json:"updated"`
+	Reason    string          `json:"reason,omitempty"`     // why it was asked for
+	RollsBack string          `json:"rolls_back,omitempty"` // the deployment that it rolls back, by its id; "" for none
+	Phases    []PhaseRecord   `json:"phases"`
+	Verdicts  []Verdict       `json:"verdicts"`
+	Warnings  []string        `json:"warnings,omitempty"`
+	Error     *Failure        `json:"error,omitempty"`
+	Spec      json.RawMessage `json:"spec,omitempty"`   // the deployment file with its defaults, as JSON
+	Serves    string          `json:"serves,omitempty"` // what answers for the model's name now: "digits@3", or ""
 }
 
 // DeploymentRequest asks a node to deploy. The files that it speaks of are
@@ -133,6 +134,18 @@ type DeploymentRequest struct {
 	IgnorePackages []string          `json:"ignore_packages,omitempty"` // required packages that are not checked
 	Retry          bool              `json:"retry,omitempty"`           // deploy bytes that were rolled back before
 	Queue          bool              `json:"queue,omitempty"`           // wait while another deployment of the model goes on
+}
+
+// RollbackRequest asks a node to serve an earlier version of a model again.
+type RollbackRequest struct {
+	To     int    `json:"to,omitempty"`     // version; 0 for the one before the one that serves
+	Reason string `json:"reason,omitempty"` // kept with the deployments
+}
+
+// PinRequest asks a node to keep a version with all its files, or no longer.
+type PinRequest struct {
+	Version int  `json:"version"`
+	Remove  bool `json:"remove,omitempty"`
 }
 
 // DeploymentList is one page of deployments, the newest first.

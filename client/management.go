@@ -81,6 +81,25 @@ func (c *Client) Undeploy(ctx context.Context, name string) error {
 	return c.call(ctx, http.MethodDelete, route("v1", "models", name), nil, nil)
 }
 
+// Rollback begins to serve an earlier version of a model again, as a deployment of its
+// own; Events follows it. The deployment of the version that serves is rolled back with the
+// switch, and its bytes are refused from then on unless a request says Retry. It fails with
+// kind "not_found" for a version that the node does not keep, and with "conflict" while a
+// deployment of the model is under way.
+func (c *Client) Rollback(ctx context.Context, name string, req RollbackRequest) (*Deployment, error) {
+	var d Deployment
+	if err := c.call(ctx, http.MethodPost, route("v1", "models", name, "rollback"), req, &d); err != nil {
+		return nil, err
+	}
+	return &d, nil
+}
+
+// Pin has the node keep a version with all its files whatever is deployed after it, or no
+// longer. It fails with kind "not_found" for a version that the node does not keep.
+func (c *Client) Pin(ctx context.Context, name string, req PinRequest) error {
+	return c.call(ctx, http.MethodPost, route("v1", "models", name, "pin"), req, nil)
+}
+
 // Device returns what the node runs on.
 func (c *Client) Device(ctx context.Context) (*Device, error) {
 	var d Device

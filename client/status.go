@@ -37,7 +37,9 @@ type ModelStatus struct {
 	Worker           *WorkerStatus    `json:"worker,omitempty"`     // nil where the model runs inside the node's process
 	Deployment       string           `json:"deployment,omitempty"` // id of the deployment that it came from
 	Digest           string           `json:"digest,omitempty"`
-	Labels           []string         `json:"labels,omitempty"` // class names; only where one model was asked for
+	PreviousVersion  int              `json:"previous_version,omitempty"` // that verge rollback returns to; 0 for none
+	PinnedVersions   []int            `json:"pinned_versions,omitempty"`  // kept on request
+	Labels           []string         `json:"labels,omitempty"`           // class names; only where one model was asked for
 
 	// Preprocess says how pictures become inputs, by the input's name, where the
 	// model's file says it and model.preprocess of Config does not. An input that

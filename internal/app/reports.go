@@ -105,6 +105,7 @@ func (n *Node) modelStatus(s *deploy.Served, resources client.SystemResources) c
 	if config, err := s.File.Resolved(); err == nil {
 		m.Config = config
 	}
+	m.PreviousVersion, m.PinnedVersions = n.manager.Kept(s.Model)
 	if process, ok := s.Session.(processed); ok {
 		m.Worker = workerStatus(process.Status())
 	}

@@ -34,6 +34,8 @@ type commands struct {
 	Serve    serveCommand    `cmd:"" help:"Start a node."`
 	Deploy   deployCommand   `cmd:"" help:"Deploy a model: check, load, gate, test, switch."`
 	Undeploy undeployCommand `cmd:"" help:"Take a model out of service."`
+	Rollback rollbackCommand `cmd:"" help:"Serve an earlier version of a model again."`
+	Pin      pinCommand      `cmd:"" help:"Keep a version of a model with all its files."`
 	Predict  predictCommand  `cmd:"" help:"Ask a model for an answer."`
 	Status   statusCommand   `cmd:"" help:"Show how the node and its models are."`
 	Check    checkCommand    `cmd:"" help:"Check a deployment file, its model file and this machine, without loading the model."`

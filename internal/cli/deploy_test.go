@@ -309,6 +309,26 @@ func TestUndeployNamesTheModel(t *testing.T) {
 	}
 }
 
+func TestARollbackIsFollowedToItsEnd(t *testing.T) {
+	n := deploying(committed).start(t)
+	r := verge(t, "rollback", "digits", "--to", "2", "--reason", "it sees ghosts", "--node", n.address)
+	if r.status != 0 || !strings.HasSuffix(r.out, "digits@2 serves\n") || !cmp.Equal(n.changes, []string{`digits rollback {"to":2,"reason":"it sees ghosts"}`}) {
+		t.Errorf("asked %q:\n%s", n.changes, r.transcript())
+	}
+}
+
+func TestAVersionIsPinnedByItsName(t *testing.T) {
+	n := (&fakeNode{}).start(t)
+	verge(t, "pin", "digits@2", "--node", n.address).want(t, 0, "digits@2 is kept\n", "")
+	verge(t, "pin", "digits@3", "--remove", "--node", n.address).want(t, 0, "digits@3 is kept no longer than it is needed\n", "")
+	if want := []string{`digits pin {"version":2}`, `digits pin {"version":3,"remove":true}`}; !cmp.Equal(n.changes, want) {
+		t.Errorf("asked %q, want %q", n.changes, want)
+	}
+	for _, name := range []string{"digits", "digits@", "digits@x", "@2", "digits@0"} {
+		verge(t, "pin", name, "--node", n.address).want(t, 1, "", "verge: \""+name+"\" is no version of a model\nHint: Give name and version, as in digits@2.\n")
+	}
+}
+
 func TestAModelIsNotTakenForItsDeploymentFile(t *testing.T) {
 	for name, format := range map[string]string{"digits.onnx": "onnx", "digits.tflite": "tflite", "digits.xml": "openvino"} {
 		path := "../../examples/digits/" + name

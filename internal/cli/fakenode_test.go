@@ -46,6 +46,7 @@ type fakeNode struct {
 	request   client.DeploymentRequest
 	asked     inferRequest
 	undeploys []string
+	changes   []string // rollbacks and pins, with their bodies
 }
 
 // inferRequest is what a client sent, as far as tests look.
@@ -143,6 +144,17 @@ func (n *fakeNode) routes() http.Handler {
 			}
 		}
 		answer(w, 404, map[string]string{"error": `model "` + r.PathValue("model") + `" is not deployed`, "kind": "not_found", "hint": "verge status lists the models that are."})
+	})
+	mux.HandleFunc("POST /v1/models/{model}/{what}", func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		n.mu.Lock()
+		n.changes = append(n.changes, r.PathValue("model")+" "+r.PathValue("what")+" "+string(body))
+		n.mu.Unlock()
+		if r.PathValue("what") == "pin" {
+			w.WriteHeader(http.StatusNoContent)
+			return
+		}
+		answer(w, 202, n.deployment)
 	})
 	mux.HandleFunc("DELETE /v1/models/{model}", func(w http.ResponseWriter, r *http.Request) {
 		n.mu.Lock()

@@ -155,6 +155,9 @@ func (t terminal) model(m *client.ModelStatus) string {
 		rows.troubles(t, m.HealthStatus.Checks)
 		rows.row("up", "%s", uptime(m.PerformanceStats.UptimeSeconds))
 		rows.row("deployment", "%s, %s", m.Deployment, shortDigest(m.Digest))
+		if kept := keptVersions(m); kept != "" {
+			rows.row("kept", "%s", kept)
+		}
 	}
 	if err := rows.flush(); err != nil {
 		return err.Error() // writing to memory does not fail
@@ -204,4 +207,16 @@ func (t *table) worker(w *client.WorkerStatus) {
 func shortDigest(digest string) string {
 	const enough = len("sha256:") + 12
 	return digest[:min(len(digest), enough)]
+}
+
+// keptVersions names the versions that can serve again, or is "".
+func keptVersions(m *client.ModelStatus) string {
+	var all []string
+	if m.PreviousVersion > 0 {
+		all = append(all, fmt.Sprintf("version %d, which served before", m.PreviousVersion))
+	}
+	for _, version := range m.PinnedVersions {
+		all = append(all, fmt.Sprintf("version %d, pinned", version))
+	}
+	return strings.Join(all, "; ")
 }

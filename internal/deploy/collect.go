@@ -48,11 +48,9 @@ func (m *Manager) needed() (map[string]bool, error) {
 	}
 	needed := map[string]bool{}
 	for _, record := range records {
-		for _, release := range []*release{record.Serving, record.Before} {
-			if release != nil {
-				for _, digest := range release.Artifacts {
-					needed[digest] = true
-				}
+		for _, release := range record.kept() {
+			for _, digest := range release.Artifacts {
+				needed[digest] = true
 			}
 		}
 	}

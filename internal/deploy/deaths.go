@@ -43,15 +43,20 @@ func (m *Manager) mourn(record *modelRecord) error {
 	c := change{model: record, tombstone: m.tombstone(bad, reason)}
 	if d := m.known[bad.Deployment]; d != nil {
 		from := d.Phase
-		d.Error = &client.Failure{Kind: fault.Internal.String(), Message: reason, Hint: "Look for what it takes of this machine: verge report, and the system's log."}
-		moveTo(d, client.PhaseRolledBack, c.tombstone.Time)
-		c.deployment, c.move = d, &move{Deployment: d.ID, From: from, To: d.Phase, Time: c.tombstone.Time}
+		rolledBack(d, c.tombstone, fault.Internal, "Look for what it takes of this machine, in verge status and in the system's log.")
+		c.steps = append(c.steps, moved(d, from))
 	}
 	if err := m.store.save(c); err != nil {
 		return err
 	}
 	m.host.Log.Error("version rolled back", "model", record.Name, "version", bad.Version, "reason", reason)
 	return nil
+}
+
+// rolledBack writes into a deployment that it was rolled back.
+func rolledBack(d *client.Deployment, why *tombstone, kind fault.Kind, hint string) {
+	d.Error = &client.Failure{Kind: kind.String(), Message: why.Reason, Hint: hint}
+	moveTo(d, client.PhaseRolledBack, why.Time)
 }
 
 // tombstone says of a release that it is not to come back unasked.

@@ -244,27 +244,33 @@ func (m *Manager) start(name string, file *deployfile.File, req client.Deploymen
 		Phase: client.PhasePending, Created: now, Updated: now, Reason: req.Reason, Spec: resolved,
 		Phases: []client.PhaseRecord{{Phase: client.PhasePending, Started: now}},
 	}
-	c := change{deployment: d, move: &move{Deployment: d.ID, To: client.PhasePending, Time: now}, model: record}
+	c := change{steps: []step{moved(d, "")}, model: record}
 	if req.Retry {
 		c.pardon = d.Digest
 	}
 	if err := m.store.save(c); err != nil {
 		return nil, err
 	}
-	r := newRun(m, d, file, req)
-	ctx, cancel := context.WithCancelCause(m.ctx)
-	r.cancel = cancel
-	m.runs[d.ID], m.known[d.ID], m.logs[d.ID] = r, d, r.log
-	m.waiting[name] = append(m.waiting[name], r)
-	m.callNext(name)
 	for _, digest := range req.Artifacts {
 		m.used[digest] = true
 	}
+	return m.launch(newRun(m, d, file, req)), nil
+}
+
+// launch runs a deployment in a goroutine of its own, as soon as it is its turn. m.mu is
+// held.
+func (m *Manager) launch(r *run) *client.Deployment {
+	d := r.d
+	ctx, cancel := context.WithCancelCause(m.ctx)
+	r.cancel = cancel
+	m.runs[d.ID], m.known[d.ID], m.logs[d.ID] = r, d, r.log
+	m.waiting[d.Model] = append(m.waiting[d.Model], r)
+	m.callNext(d.Model)
 	m.wg.Go(func() {
 		defer cancel(nil)
 		r.execute(ctx)
 	})
-	return m.view(d), nil
+	return m.view(d)
 }
 
 // maxWaiting is how many deployments of a model may wait.

@@ -8,13 +8,14 @@ import (
 )
 
 // moves is the one table of legal moves. A phase that is not a key is an end. What is
-// committed has ended for who deployed it, and may be rolled back all the same.
+// committed has ended for who deployed it, and may be rolled back all the same. What is
+// rolled back to was checked, gated and tested before: it is loaded and activated.
 func moves() map[client.Phase][]client.Phase {
 	return map[client.Phase][]client.Phase{
-		client.PhasePending:    {client.PhaseChecking, client.PhaseFailed, client.PhaseCanceled},
+		client.PhasePending:    {client.PhaseChecking, client.PhaseLoading, client.PhaseFailed, client.PhaseCanceled},
 		client.PhaseChecking:   {client.PhasePreparing, client.PhaseFailed, client.PhaseCanceled},
 		client.PhasePreparing:  {client.PhaseLoading, client.PhaseFailed, client.PhaseCanceled},
-		client.PhaseLoading:    {client.PhaseGating, client.PhaseFailed, client.PhaseCanceled},
+		client.PhaseLoading:    {client.PhaseGating, client.PhaseActivating, client.PhaseFailed, client.PhaseCanceled},
 		client.PhaseGating:     {client.PhaseTesting, client.PhaseFailed, client.PhaseCanceled},
 		client.PhaseTesting:    {client.PhaseActivating, client.PhaseFailed, client.PhaseCanceled},
 		client.PhaseActivating: {client.PhaseCommitted},

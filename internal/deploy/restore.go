@@ -33,7 +33,7 @@ func (m *Manager) recover() error {
 		}
 		now := m.host.Now()
 		moveTo(d, to, now)
-		if err := m.store.save(change{deployment: d, move: &move{Deployment: d.ID, From: from, To: to, Time: now}}); err != nil {
+		if err := m.store.save(change{steps: []step{moved(d, from)}}); err != nil {
 			return err
 		}
 		m.host.Log.Warn("interrupted deployment ended", "deployment_id", d.ID, "model", d.Model, "phase", to)
@@ -83,7 +83,7 @@ func (m *Manager) restore(record *modelRecord) {
 		defer m.mu.Unlock()
 		m.done(record.Name)
 	}()
-	served, err := m.reload(m.ctx, record)
+	served, err := m.reload(m.ctx, record.Name, record.Serving)
 	switch {
 	case err == nil:
 		m.activate(served)
@@ -96,8 +96,8 @@ func (m *Manager) restore(record *modelRecord) {
 	}
 }
 
-func (m *Manager) reload(ctx context.Context, record *modelRecord) (*Served, error) {
-	rel := record.Serving
+// reload loads a release again.
+func (m *Manager) reload(ctx context.Context, model string, rel *release) (*Served, error) {
 	file, err := deployfile.ParseIgnoring(rel.Spec, rel.SpecName, rel.IgnorePackages)
 	if err != nil {
 		return nil, err
@@ -106,7 +106,7 @@ func (m *Manager) reload(ctx context.Context, record *modelRecord) (*Served, err
 	if err != nil {
 		return nil, err
 	}
-	return m.load(ctx, record.Name, file, bytes, rel, (&Findings{}).threads(file, m.host.Machine))
+	return m.load(ctx, model, file, bytes, rel, (&Findings{}).threads(file, m.host.Machine))
 }
 
 // activate lets a loaded version serve, and unloads the one before it when its

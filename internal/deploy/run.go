@@ -23,6 +23,7 @@ type run struct {
 	log    *eventLog
 	cancel context.CancelCauseFunc
 	turn   chan struct{} // closed when nothing else goes on with the model
+	back   *release      // to roll back to; nil where the request is deployed
 
 	threads    int         // from checking
 	findings   *Findings   // from checking
@@ -84,21 +85,28 @@ func (r *run) await(ctx context.Context) error {
 	}
 }
 
+// phaseStep is a phase, and what is done in it.
+type phaseStep struct {
+	phase client.Phase
+	do    func(context.Context) error
+}
+
 // phases runs every phase up to the commit. What it returns ended the deployment
 // before the switch.
 func (r *run) phases(ctx context.Context) error {
 	if err := r.await(ctx); err != nil {
 		return err
 	}
-	steps := []struct {
-		phase client.Phase
-		do    func(context.Context) error
-	}{
+	steps := []phaseStep{
 		{client.PhaseChecking, r.check},
 		{client.PhasePreparing, r.prepare},
 		{client.PhaseLoading, r.load},
 		{client.PhaseGating, r.gate},
 		{client.PhaseTesting, r.test},
+	}
+	if r.back != nil {
+		steps = steps[:0]
+		steps = append(steps, phaseStep{client.PhaseLoading, r.loadBack})
 	}
 	for _, step := range steps {
 		if err := r.enter(ctx, step.phase, nil); err != nil {
@@ -114,8 +122,9 @@ func (r *run) phases(ctx context.Context) error {
 // enter moves the deployment to a phase: on disk first, then in memory. A deployment
 // that was canceled moves no further, but to its end: Cancel holds the mutex too, so
 // that what it has ended does not switch.
-// serve changes the model's record with the move; nil leaves it.
-func (r *run) enter(ctx context.Context, to client.Phase, serve func(*modelRecord)) error {
+// also adds to what is written with the move, of which the model's record is a part then;
+// nil adds nothing.
+func (r *run) enter(ctx context.Context, to client.Phase, also func(*change)) error {
 	r.m.mu.Lock()
 	defer r.m.mu.Unlock()
 	if err := ctx.Err(); err != nil && !to.Final() {
@@ -127,19 +136,22 @@ func (r *run) enter(ctx context.Context, to client.Phase, serve func(*modelRecor
 	now := r.m.host.Now()
 	next := clone(r.d)
 	moveTo(next, to, now)
-	c := change{deployment: next, move: &move{Deployment: next.ID, From: r.d.Phase, To: to, Time: now}}
-	if serve != nil {
+	c := change{steps: []step{moved(next, r.d.Phase)}}
+	if also != nil {
 		record, err := r.m.store.model(r.d.Model)
 		if err != nil {
 			return err
 		}
-		serve(record)
 		c.model = record
+		also(&c)
 	}
 	if err := r.m.store.save(c); err != nil {
 		return err
 	}
 	*r.d = *next
+	for _, other := range c.steps[1:] {
+		*r.m.known[other.deployment.ID] = *other.deployment
+	}
 	r.log.add(client.Event{Time: now, Deployment: r.d.ID, Type: client.EventPhase, Phase: to})
 	return nil
 }
@@ -362,7 +374,13 @@ func (r *run) loadCandidate(ctx context.Context) error {
 func (r *run) activate(ctx context.Context) error {
 	now := r.m.host.Now()
 	r.candidate.release.Activated = now
-	switchTo := func(record *modelRecord) { record.Before, record.Serving = record.Serving, r.candidate.release }
+	switchTo := func(c *change) {
+		before := c.model.Serving
+		c.model.Before, c.model.Serving = before, r.candidate.release
+		if r.back != nil {
+			r.bury(before, c)
+		}
+	}
 	if err := r.enter(ctx, client.PhaseActivating, switchTo); err != nil {
 		return err
 	}

@@ -37,6 +37,29 @@ type modelRecord struct {
 	Last    int      `json:"last_version"`       // highest version number ever given out
 	Serving *release `json:"serving,omitempty"`  // nil where none is committed
 	Before  *release `json:"previous,omitempty"` // what served before; its artifacts are kept
+
+	Pinned []*release `json:"pinned,omitempty"` // kept on request, by version
+}
+
+// kept returns the releases of which everything is there: the one that serves, the one
+// before it, and pinned ones. A version may be among them twice.
+func (r *modelRecord) kept() (all []*release) {
+	for _, one := range append([]*release{r.Serving, r.Before}, r.Pinned...) {
+		if one != nil {
+			all = append(all, one)
+		}
+	}
+	return all
+}
+
+// find returns the release of a version that is kept, or nil.
+func (r *modelRecord) find(version int) *release {
+	for _, one := range r.kept() {
+		if one.Version == version {
+			return one
+		}
+	}
+	return nil
 }
 
 // release is one version as it was committed.
@@ -89,28 +112,36 @@ type tombstone struct {
 
 // change is what one transaction writes; what is nil or "" stays.
 type change struct {
-	deployment *client.Deployment
-	move       *move        // the journal's line, where the deployment has another phase
-	model      *modelRecord //
-	tombstone  *tombstone
-	pardon     string // digest whose tombstone is taken away
+	steps     []step
+	model     *modelRecord
+	tombstone *tombstone
+	pardon    string // digest whose tombstone is taken away
 }
+
+// step is a deployment after a move, and the journal's line of that.
+type step struct {
+	deployment *client.Deployment
+	from       client.Phase
+}
+
+// moved is the step of a deployment from a phase to the one that it is in now.
+func moved(d *client.Deployment, from client.Phase) step { return step{d, from} }
 
 // save writes a change.
 func (s *store) save(c change) error {
 	return storageFault(s.db.Update(func(tx *bbolt.Tx) error {
-		if c.deployment != nil {
-			if err := put(tx, bucketDeployments, c.deployment.ID, c.deployment); err != nil {
+		for _, step := range c.steps {
+			d := step.deployment
+			if err := put(tx, bucketDeployments, d.ID, d); err != nil {
 				return err
 			}
-		}
-		if c.move != nil {
 			journal := tx.Bucket([]byte(bucketJournal))
 			seq, err := journal.NextSequence()
 			if err != nil {
 				return fmt.Errorf("number the journal's line: %w", err)
 			}
-			if err := put(tx, bucketJournal, string(binary.BigEndian.AppendUint64(nil, seq)), c.move); err != nil {
+			line := move{Deployment: d.ID, From: step.from, To: d.Phase, Time: d.Updated}
+			if err := put(tx, bucketJournal, string(binary.BigEndian.AppendUint64(nil, seq)), line); err != nil {
 				return err
 			}
 		}

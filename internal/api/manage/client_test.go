@@ -245,6 +245,30 @@ func TestTheClientDeploysAndFollows(t *testing.T) {
 	if kind, status, _ := explain(c.Cancel(ctx, ended)); kind != "conflict" || status != 409 {
 		t.Errorf("Cancel of what has ended: %q %d", kind, status)
 	}
+	for _, req := range []client.RollbackRequest{{}, {To: 2, Reason: "it sees ghosts"}} {
+		if d, err := c.Rollback(ctx, "digits", req); err != nil || d.ID != running {
+			t.Errorf("Rollback = %+v, %v", d, err)
+		}
+	}
+	for _, req := range []client.PinRequest{{Version: 2}, {Version: 3, Remove: true}} {
+		if err := c.Pin(ctx, "digits", req); err != nil {
+			t.Errorf("Pin = %v", err)
+		}
+	}
+	if got, want := n.deployments.rollbacks, []string{"0 ", "2 it sees ghosts"}; !slices.Equal(got, want) {
+		t.Errorf("rolled back: %q, want %q", got, want)
+	}
+	if got, want := n.deployments.pins, []string{"2 true", "3 false"}; !slices.Equal(got, want) {
+		t.Errorf("pinned: %q, want %q", got, want)
+	}
+	if _, err := c.Rollback(ctx, "digits", client.RollbackRequest{To: -1}); err == nil || err.Error() != "to is -1, want a version, or 0 for the one before" {
+		t.Errorf("Rollback to -1 = %v", err)
+	}
+	for _, err := range []error{second(c.Rollback(ctx, "other", client.RollbackRequest{})), c.Pin(ctx, "other", client.PinRequest{Version: 1})} {
+		if kind, status, _ := explain(err); kind != "not_found" || status != 404 {
+			t.Errorf("of another model: %v", err)
+		}
+	}
 	if err := c.Undeploy(ctx, "digits"); err != nil || !slices.Equal(n.deployments.gone, []string{"digits"}) {
 		t.Errorf("Undeploy = %v", err)
 	}
@@ -308,3 +332,5 @@ func TestTheClientReadsReports(t *testing.T) {
 		t.Error("Status", err, diff)
 	}
 }
+
+func second[T any](_ T, err error) error { return err }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"verge/client"
+	"verge/internal/fault"
 )
 
 func (a *API) deploy(w http.ResponseWriter, r *http.Request) error {
@@ -19,6 +20,11 @@ func (a *API) deploy(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	return accepted(w, d)
+}
+
+// accepted answers with a deployment that has begun.
+func accepted(w http.ResponseWriter, d *client.Deployment) error {
 	w.Header().Set("Location", Prefix+"/deployments/"+url.PathEscape(d.ID))
 	return writeJSON(w, http.StatusAccepted, d)
 }
@@ -92,6 +98,33 @@ func (a *API) cancelDeployment(w http.ResponseWriter, r *http.Request) error {
 
 func (a *API) undeploy(w http.ResponseWriter, r *http.Request) error {
 	if err := a.node.Deployments.Undeploy(r.PathValue("model")); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+func (a *API) rollback(w http.ResponseWriter, r *http.Request) error {
+	var req client.RollbackRequest
+	if err := readJSON(w, r, a.cfg.SpecBytes, &req); err != nil {
+		return err
+	}
+	if req.To < 0 {
+		return fault.New(fault.Invalid, "manage.rollback", "to is %d, want a version, or 0 for the one before", req.To)
+	}
+	d, err := a.node.Deployments.Rollback(r.PathValue("model"), req.To, req.Reason)
+	if err != nil {
+		return err
+	}
+	return accepted(w, d)
+}
+
+func (a *API) pin(w http.ResponseWriter, r *http.Request) error {
+	var req client.PinRequest
+	if err := readJSON(w, r, a.cfg.SpecBytes, &req); err != nil {
+		return err
+	}
+	if err := a.node.Deployments.Pin(r.PathValue("model"), req.Version, !req.Remove); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)

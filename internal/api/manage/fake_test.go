@@ -39,6 +39,8 @@ type deployments struct {
 	submitted []client.DeploymentRequest
 	canceled  []string
 	gone      []string
+	rollbacks []string
+	pins      []string
 	refuse    error
 }
 
@@ -133,6 +135,26 @@ func (d *deployments) Cancel(id string) error {
 		return fault.New(fault.Conflict, "fake.cancel", "deployment %q has ended", id)
 	}
 	return unknown(id)
+}
+
+func (d *deployments) Rollback(model string, to int, reason string) (*client.Deployment, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if model != "digits" {
+		return nil, fault.New(fault.NotFound, "fake.rollback", "unknown model %q", model)
+	}
+	d.rollbacks = append(d.rollbacks, fmt.Sprintf("%d %s", to, reason))
+	return full(running, client.PhasePending), nil
+}
+
+func (d *deployments) Pin(model string, version int, pinned bool) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if model != "digits" {
+		return fault.New(fault.NotFound, "fake.pin", "unknown model %q", model)
+	}
+	d.pins = append(d.pins, fmt.Sprint(version, " ", pinned))
+	return nil
 }
 
 func (d *deployments) Undeploy(model string) error {

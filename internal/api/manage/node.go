@@ -33,6 +33,8 @@ type Deployments interface {
 	Events(ctx context.Context, id string, from uint64, fn func(client.Event) error) error
 	Cancel(id string) error
 	Undeploy(model string) error
+	Rollback(model string, to int, reason string) (*client.Deployment, error)
+	Pin(model string, version int, pinned bool) error
 }
 
 // Reports is what the node tells about itself.

@@ -1,0 +1,172 @@
+package deploy
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"verge/client"
+	"verge/internal/deployfile"
+	"verge/internal/fault"
+)
+
+// Rollback begins to serve an earlier version again: to, or where that is 0 the one
+// before. It is a deployment of its own, which loads that version beside the one that
+// serves, and switches. The deployment of the latter becomes rolled_back with it, and its
+// bytes get a tombstone. It fails with fault.NotFound for a model that is not deployed and
+// for a version that is not kept, and with fault.Conflict where that version serves, and
+// while something else goes on with the model.
+func (m *Manager) Rollback(model string, to int, reason string) (*client.Deployment, error) {
+	const op = "deploy.rollback"
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	record, err := m.undeployable(op, model)
+	if err != nil {
+		return nil, err
+	}
+	target, err := record.target(op, to)
+	if err != nil {
+		return nil, err
+	}
+	file, err := deployfile.ParseIgnoring(target.Spec, target.SpecName, target.IgnorePackages)
+	if err != nil {
+		return nil, err
+	}
+	resolved, err := file.Resolved()
+	if err != nil {
+		return nil, fault.New(fault.Internal, op, "write the deployment file: %w", err)
+	}
+	now := m.host.Now()
+	d := &client.Deployment{
+		ID: m.newID(model, now), Model: model, Version: target.Version, Stage: file.Stage, Digest: target.Artifacts[roleModel],
+		Phase: client.PhasePending, Created: now, Updated: now, Reason: reason, Spec: resolved, RollsBack: record.Serving.Deployment,
+		Phases: []client.PhaseRecord{{Phase: client.PhasePending, Started: now}},
+	}
+	if err := m.store.save(change{steps: []step{moved(d, "")}}); err != nil {
+		return nil, err
+	}
+	r := newRun(m, d, file, client.DeploymentRequest{Artifacts: target.Artifacts})
+	r.back = target
+	return m.launch(r), nil
+}
+
+// target is the release to roll back to.
+func (r *modelRecord) target(op string, to int) (*release, error) {
+	serving := fmt.Sprintf("%s@%d", r.Name, r.Serving.Version)
+	switch {
+	case to == r.Serving.Version:
+		return nil, fault.New(fault.Conflict, op, "%s serves already", serving)
+	case to == 0 && r.Before == nil:
+		return nil, fault.New(fault.NotFound, op, "there is no version before %s", serving).WithHint("%s", r.choices())
+	case to == 0:
+		return r.Before, nil
+	}
+	if found := r.find(to); found != nil {
+		return found, nil
+	}
+	return nil, fault.New(fault.NotFound, op, "version %d of %s is not kept", to, r.Name).WithHint("%s", r.choices())
+}
+
+// choices says which versions there are beside the one that serves.
+func (r *modelRecord) choices() string {
+	var all []string
+	for _, one := range r.kept() {
+		if text := fmt.Sprint(one.Version); one.Version != r.Serving.Version && !slices.Contains(all, text) {
+			all = append(all, text)
+		}
+	}
+	if len(all) == 0 {
+		return "Deploy what is to serve; verge pin keeps a version that serves for later."
+	}
+	return "These are kept: " + strings.Join(all, ", ") + "."
+}
+
+// loadBack is the phase that loads the version to roll back to.
+func (r *run) loadBack(ctx context.Context) error {
+	again := *r.back
+	again.Settled, again.Deaths = true, 0 // it has served, and there may be none to go back to
+	served, err := r.m.reload(ctx, r.d.Model, &again)
+	if err != nil {
+		return err
+	}
+	r.candidate = served
+	for _, fallback := range served.Version.Info().Fallbacks {
+		r.warn(fallback)
+	}
+	return nil
+}
+
+// bury adds to a change that a release was rolled back. m.mu is held.
+func (r *run) bury(bad *release, c *change) {
+	reason := fmt.Sprintf("rolled back to version %d on request", r.back.Version)
+	if r.d.Reason != "" {
+		reason += ": " + r.d.Reason
+	}
+	c.tombstone, c.pardon = r.m.tombstone(bad, reason), r.d.Digest
+	if known := r.m.known[bad.Deployment]; known != nil {
+		d := clone(known)
+		rolledBack(d, c.tombstone, fault.Canceled, "")
+		c.steps = append(c.steps, moved(d, known.Phase))
+	}
+}
+
+// maxPinned is how many versions of a model may be pinned.
+const maxPinned = 16
+
+// Pin keeps a version with all its files, whatever is deployed after it, until it is
+// unpinned. It fails with fault.NotFound for a version that is not there any more, and
+// with fault.Exhausted where many are pinned.
+func (m *Manager) Pin(model string, version int, pinned bool) error {
+	const op = "deploy.pin"
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return fault.New(fault.Unavailable, op, "the node is stopping")
+	}
+	record, err := m.store.model(model)
+	if err != nil {
+		return err
+	}
+	if record == nil || len(record.kept()) == 0 {
+		return NotDeployed(op, model)
+	}
+	at := slices.IndexFunc(record.Pinned, func(one *release) bool { return one.Version == version })
+	found := record.find(version)
+	switch {
+	case found == nil || !pinned && at < 0:
+		what := "kept"
+		if !pinned {
+			what = "pinned"
+		}
+		return fault.New(fault.NotFound, op, "version %d of %s is not %s", version, model, what).WithHint("verge status lists those that are.")
+	case pinned == (at >= 0):
+		return nil
+	case !pinned:
+		record.Pinned = slices.Delete(record.Pinned, at, at+1)
+	case len(record.Pinned) >= maxPinned:
+		return fault.New(fault.Exhausted, op, "%d versions of %s are pinned, which is the limit", maxPinned, model).WithHint("Unpin one: verge pin --remove %s@N", model)
+	default:
+		record.Pinned = append(record.Pinned, found)
+		slices.SortFunc(record.Pinned, func(a, b *release) int { return a.Version - b.Version })
+	}
+	return m.store.save(change{model: record})
+}
+
+// Kept returns the versions of a model that are kept beside the one that serves: the one
+// before it (0 for none), and pinned ones.
+func (m *Manager) Kept(model string) (before int, pinned []int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	record, err := m.store.model(model)
+	if err != nil || record == nil {
+		return 0, nil
+	}
+	if record.Before != nil {
+		before = record.Before.Version
+	}
+	for _, one := range record.Pinned {
+		pinned = append(pinned, one.Version)
+	}
+	return before, pinned
+}
