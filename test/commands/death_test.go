@@ -1,6 +1,7 @@
 package commands_test
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -63,6 +64,36 @@ func TestAKilledNodeServesTheOldVersionOrTheNewOneAgain(t *testing.T) {
 			p.only(n.cmd.Process.Pid, m.Worker.PID)
 		})
 	}
+	n.stop()
+}
+
+func TestANodeThatIsKilledThreeTimesReturnsToTheVersionBefore(t *testing.T) {
+	p := digits(t)
+	n := p.serve()
+	p.deploys("fast.json")
+	p.deploys("fast.json")
+	for kills := 1; kills <= 3; kills++ {
+		n.signal(syscall.SIGKILL)
+		n.wait()
+		n = p.serve()
+		nodetest.Wait(t, "digits serves again", func() bool { return n.ModelReady(t.Context(), "digits", "") == nil })
+		if got, want := n.model("digits").Version, 2-kills/3; got != want {
+			t.Errorf("after %d kills version %d serves, want %d", kills, got, want)
+		}
+	}
+	var transcript strings.Builder
+	for _, args := range [][]string{
+		{"deploy", "fast.json"},
+		{"pin", "digits@1"},
+		{"deploy", "fast.json", "--retry", "--reason", "it was the power supply"},
+		{"rollback", "digits", "--to", "1", "--reason", "or was it"},
+		{"rollback", "digits", "--to", "7"},
+		{"pin", "digits@1", "--remove"},
+	} {
+		got := p.run(args...)
+		fmt.Fprintf(&transcript, "$ verge %s\n%s%sexit status %d\n", strings.Join(args, " "), figures(got.Out), figures(got.Errors), got.Status)
+	}
+	golden(t, "rollback.golden", transcript.String())
 	n.stop()
 }
 

@@ -206,6 +206,32 @@ func TestASwitchIsSeenByNoClient(t *testing.T) {
 	}
 }
 
+func TestARollbackIsSeenByNoClient(t *testing.T) {
+	nodetest.Require(t)
+	node := nodetest.Start(t, nodetest.Settings(t))
+	deploy(t, node, "digits")
+	deploy(t, node, "digits")
+	clients := startLoad(t, node, "digits", 3)
+	for i, want := range []int{1, 2, 1} {
+		d, err := node.Rollback(t.Context(), "digits", client.RollbackRequest{Reason: fmt.Sprint("try ", i)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		nodetest.Wait(t, "the rollback ends", func() bool {
+			d, err = node.Deployment(t.Context(), d.ID)
+			return err != nil || d.Phase.Final()
+		})
+		m, failed := node.Model(t.Context(), "digits")
+		if err != nil || failed != nil || d.Phase != client.PhaseCommitted || d.Version != want || m.Version != want || m.PreviousVersion != 3-want {
+			t.Fatalf("rollback %d: %+v, %v; serving %+v, %v; want version %d", i, d, err, m, failed, want)
+		}
+	}
+	clients.end()
+	if clients.errors.Load()+clients.wrong.Load() != 0 {
+		t.Errorf("clients saw %d errors and %d wrong answers in %d: %v", clients.errors.Load(), clients.wrong.Load(), clients.answers.Load(), clients.why)
+	}
+}
+
 func TestStoppingAnswersWhatWasAdmitted(t *testing.T) {
 	nodetest.Require(t)
 	node := nodetest.Start(t, nodetest.Settings(t))
