@@ -2,12 +2,16 @@ package commands_test
 
 import (
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"verge/test/nodetest"
 )
@@ -214,6 +218,44 @@ func TestADiskThatIsFullAtTheStartIsToldAndLeavesNoHalfState(t *testing.T) {
 			n.stop()
 		})
 	}
+}
+
+func TestNothingIsWrittenWhileNothingChanges(t *testing.T) {
+	p := digits(t)
+	n := p.serve("--set", "health.interval=200ms", "--set", "health.retry=200ms")
+	p.deploys("fast.json")
+	n.checked("digits")
+	look := func() map[string]string {
+		files := map[string]string{}
+		err := filepath.WalkDir(p.path("state"), func(path string, _ fs.DirEntry, err error) error {
+			if err != nil {
+				return err
+			}
+			info, err := os.Lstat(path)
+			if err == nil {
+				files[path] = fmt.Sprint(info.ModTime().UnixNano(), " ", info.Size())
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return files
+	}
+	before := look()
+	var checks []time.Time
+	nodetest.Wait(t, "ten health checks", func() bool {
+		_, err := ask(t.Context(), n.Client, "digits", len(checks)) // requests write nothing either
+		last := n.model("digits").HealthStatus.LastCheck
+		if err == nil && last != nil && (len(checks) == 0 || last.After(checks[len(checks)-1])) {
+			checks = append(checks, *last)
+		}
+		return len(checks) >= 10
+	})
+	if diff := cmp.Diff(before, look()); diff != "" {
+		t.Errorf("files of the state directory changed (-before +after):\n%s", diff)
+	}
+	n.stop()
 }
 
 func TestAnUploadThatWasCutGoesOn(t *testing.T) {
