@@ -133,7 +133,11 @@ type DeploymentRequest struct {
 	Reason         string            `json:"reason,omitempty"`          // kept with the deployment
 	IgnorePackages []string          `json:"ignore_packages,omitempty"` // required packages that are not checked
 	Retry          bool              `json:"retry,omitempty"`           // deploy bytes that were rolled back before
-	Queue          bool              `json:"queue,omitempty"`           // wait while another deployment of the model goes on
+	// AllowSignatureChange says that clients are ready for inputs and outputs that are not
+	// those of the version that serves.
+	AllowSignatureChange bool `json:"allow_signature_change,omitempty"`
+
+	Queue bool `json:"queue,omitempty"` // wait while another deployment of the model goes on
 }
 
 // RollbackRequest asks a node to serve an earlier version of a model again.

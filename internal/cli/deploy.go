@@ -14,11 +14,17 @@ import (
 
 type deployCommand struct {
 	orderFlags
+	consentFlags
 
 	Reason string `placeholder:"TEXT" help:"Why, for the record."`
 	Queue  bool   `help:"Wait while another deployment of the model goes on, instead of being refused."`
-	Retry  bool   `help:"Deploy bytes that were rolled back before."`
 	JSON   bool   `help:"Print events, one JSON object a line."`
+}
+
+// consentFlags allow what is refused otherwise.
+type consentFlags struct {
+	Allow bool `name:"allow-signature-change" help:"Clients are ready for other inputs and outputs than those of the version that serves."`
+	Retry bool `help:"Deploy bytes that were rolled back before."`
 }
 
 // Run deploys to the node, and follows until the end.
@@ -36,7 +42,7 @@ func (d *deployCommand) Run(c *call) error {
 	if err := c.await(node); err != nil {
 		return err
 	}
-	return c.deploy(node, order, deployOptions{reason: d.Reason, json: d.JSON, queue: d.Queue, retry: d.Retry})
+	return c.deploy(node, order, deployOptions{reason: d.Reason, json: d.JSON, queue: d.Queue, consent: d.consentFlags})
 }
 
 // comingUp is how long a node that does not answer may still be starting: who
@@ -66,11 +72,11 @@ func (c *call) await(node *client.Client) error {
 
 // deployOptions say how a deployment is asked for and shown.
 type deployOptions struct {
-	reason string
-	json   bool
-	queue  bool // wait for the deployment that goes on
-	retry  bool // deploy bytes that were rolled back
-	own    bool // the node is this process, and ends with the command
+	reason  string
+	json    bool
+	queue   bool // wait for the deployment that goes on
+	consent consentFlags
+	own     bool // the node is this process, and ends with the command
 }
 
 // quickly is how many bytes are sent to a node without a look at them: it finds all that
@@ -106,7 +112,7 @@ func (c *call) deploy(node *client.Client, o *order, options deployOptions) erro
 	if err != nil {
 		return err
 	}
-	req.Queue, req.Retry = options.queue, options.retry
+	req.Queue, req.Retry, req.AllowSignatureChange = options.queue, options.consent.Retry, options.consent.Allow
 	d, err := c.begin(node, req, options.own)
 	if err != nil {
 		return about(o.path, err)

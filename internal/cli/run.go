@@ -11,6 +11,7 @@ import (
 
 type runCommand struct {
 	orderFlags
+	consentFlags
 
 	For  time.Duration `placeholder:"TIME" help:"Stop after this time, such as 60s, instead of at Ctrl-C."`
 	JSON bool          `help:"Print events, one JSON object a line."`
@@ -66,7 +67,7 @@ func (r *runCommand) deploy(c *call, o *order, addresses []string) error {
 		return err
 	}
 	defer node.Close()
-	if err := c.deploy(node, o, deployOptions{json: r.JSON, own: true}); err != nil || r.JSON {
+	if err := c.deploy(node, o, deployOptions{json: r.JSON, own: true, consent: r.consentFlags}); err != nil || r.JSON {
 		return err
 	}
 	for _, address := range addresses {

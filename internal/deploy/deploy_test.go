@@ -268,17 +268,31 @@ func TestGoldenCasesPassWithinTheirTolerance(t *testing.T) {
 func TestWhatCannotBeToldWarns(t *testing.T) {
 	n := newNode(t, t.TempDir())
 	n.deploy(base, "digits.onnx")
-	n.set(behaviour{
-		unknown: errors.New("isolation is none: the model shares the node's memory"),
-		inputs:  []inference.Spec{{Name: "image", DType: tensor.FP32, Shape: []int64{-1, 4}}},
-	})
+	n.set(behaviour{unknown: errors.New("isolation is none: the model shares the node's memory")})
 	d := n.deploy(base, "digits-bad.onnx")
-	want := []string{
-		"memory: inconclusive: isolation is none: the model shares the node's memory",
-		`signature: inconclusive: input "x" is gone; input "image" is new; clients of the version that serves may not be ready for it`,
-	}
+	want := []string{"memory: inconclusive: isolation is none: the model shares the node's memory"}
 	if diff := cmp.Diff(want, d.Warnings); diff != "" {
 		t.Errorf("warnings (-want +got):\n%s", diff)
+	}
+}
+
+func TestAnotherSignatureIsRefusedUnlessItIsAllowed(t *testing.T) {
+	n := newNode(t, t.TempDir())
+	n.deploy(base, "digits.onnx")
+	n.set(behaviour{inputs: []inference.Spec{{Name: "image", DType: tensor.FP32, Shape: []int64{-1, 4}}}})
+	req := n.request(base, "digits-bad.onnx")
+	d := n.wait(n.submit(req).ID)
+	want := &client.Failure{
+		Kind: "invalid", Hint: "Deploy it under another name, or with --allow-signature-change where all clients are ready.",
+		Message: `gating: signature is 2 changes, the limit is 0 changes (input "x" is gone; input "image" is new; clients of the version that serves may not be ready for it)`,
+	}
+	if diff := cmp.Diff(want, d.Error); diff != "" || d.Phase != client.PhaseFailed {
+		t.Errorf("it ended %s (-want +got):\n%s", d.Phase, diff)
+	}
+	req = n.request(base, "digits-bad.onnx") // what failed is collected
+	req.AllowSignatureChange = true
+	if d = n.wait(n.submit(req).ID); d.Phase != client.PhaseCommitted {
+		t.Errorf("it ended %s: %+v", d.Phase, d.Error)
 	}
 }
 

@@ -55,7 +55,7 @@ func (r *run) gate(ctx context.Context) error {
 	refused := []error{r.judge(v)}
 	used, why := r.m.host.memory(r.candidate.Session)
 	refused = append(refused, r.judge(gate.Memory(r.env(), used, why, file.MemoryLimitMB)))
-	return joined(append(refused, r.judge(gate.Signature(r.env(), r.m.signature(r.d.Model), version.Signature()))))
+	return joined(append(refused, r.judge(gate.Signature(r.env(), r.m.signature(r.d.Model), version.Signature(), r.req.AllowSignatureChange))))
 }
 
 // test is the phase that asks the candidate as clients would, at an address that

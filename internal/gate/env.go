@@ -117,6 +117,8 @@ func Hint(gate string) string {
 		return "Compare the model with tests.functional_test.golden; widen its tolerance where the difference is rounding."
 	case GateLoad:
 		return "Give the model more threads, or lower what tests.load_test asks for."
+	case GateSignature:
+		return "Deploy it under another name, or with --allow-signature-change where all clients are ready."
 	}
 	return ""
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -215,15 +216,40 @@ func TestASignatureThatBreaksClientsIsNotPassed(t *testing.T) {
 		"an input more, and one changed": {
 			&before,
 			inference.Signature{Inputs: []inference.Spec{spec("x", tensor.FP32, -1, 3), spec("w", tensor.FP32)}, Outputs: before.Outputs},
-			client.OutcomeInconclusive, `input "x" was FP32[-1,2], is FP32[-1,3]; input "w" is new` + tail,
+			client.OutcomeFail, `input "x" was FP32[-1,2], is FP32[-1,3]; input "w" is new` + tail,
 		},
 		"an output gone": {
-			&before, inference.Signature{Inputs: before.Inputs}, client.OutcomeInconclusive, `output "y" is gone` + tail,
+			&before, inference.Signature{Inputs: before.Inputs}, client.OutcomeFail, `output "y" is gone` + tail,
+		},
+		"an input that takes more, and an output that is less": {
+			&before,
+			inference.Signature{Inputs: []inference.Spec{spec("x", tensor.FP32, -1, -1)}, Outputs: []inference.Spec{spec("y", tensor.FP32, 5)}},
+			client.OutcomePass, `input "x" was FP32[-1,2], is FP32[-1,-1]; output "y" was FP32[-1], is FP32[5]`,
+		},
+		"an output that is more": {
+			&inference.Signature{Inputs: before.Inputs, Outputs: []inference.Spec{spec("y", tensor.FP32, 5)}}, before, client.OutcomeFail,
+			`output "y" was FP32[5], is FP32[-1]` + tail,
+		},
+		"another type": {
+			&before,
+			inference.Signature{Inputs: []inference.Spec{spec("x", tensor.FP16, -1, 2)}, Outputs: before.Outputs},
+			client.OutcomeFail,
+			`input "x" was FP32[-1,2], is FP16[-1,2]` + tail,
+		},
+		"another rank": {
+			&before,
+			inference.Signature{Inputs: []inference.Spec{spec("x", tensor.FP32, -1)}, Outputs: before.Outputs},
+			client.OutcomeFail,
+			`input "x" was FP32[-1,2], is FP32[-1]` + tail,
 		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			v := gate.Signature(gate.Env{Now: time.Now}, test.serving, test.after)
+			allowed := gate.Signature(gate.Env{Now: time.Now}, test.serving, test.after, true)
+			if test.outcome == client.OutcomeFail && (allowed.Outcome != client.OutcomePass || allowed.Detail != strings.TrimSuffix(test.detail, tail)+"; allowed on request") {
+				t.Errorf("allowed: %s %q", allowed.Outcome, allowed.Detail)
+			}
+			v := gate.Signature(gate.Env{Now: time.Now}, test.serving, test.after, false)
 			if v.Outcome != test.outcome || v.Detail != test.detail {
 				t.Errorf("%s %q, want %s %q", v.Outcome, v.Detail, test.outcome, test.detail)
 			}

@@ -31,9 +31,9 @@ func Memory(e Env, used Usage, why error, limitMB int) client.Verdict {
 
 // Signature compares the candidate's inputs and outputs with those of the version
 // that serves now, which is nil where none does. What old clients ask stays
-// answered when every input is as it was and no output is gone or changed. Anything
-// else is inconclusive: whether clients are ready for it cannot be measured here.
-func Signature(e Env, serving *inference.Signature, candidate inference.Signature) client.Verdict {
+// answered when every input takes what it took and no output is gone or changed. Anything
+// else fails, unless it is allowed.
+func Signature(e Env, serving *inference.Signature, candidate inference.Signature, allowed bool) client.Verdict {
 	v := e.verdict(GateSignature)
 	v.How, v.Outcome = "compared with the version that serves now", client.OutcomePass
 	if serving == nil {
@@ -53,8 +53,11 @@ func Signature(e Env, serving *inference.Signature, candidate inference.Signatur
 	figure, limit := float64(broken), 0.0
 	v.Figure, v.Limit, v.Unit, v.Samples = &figure, &limit, "changes", len(candidate.Inputs)+len(candidate.Outputs)
 	v.Detail = strings.Join(texts, "; ")
-	if broken > 0 {
-		v.Outcome = client.OutcomeInconclusive
+	switch {
+	case broken > 0 && allowed:
+		v.Detail += "; allowed on request"
+	case broken > 0:
+		v.Outcome = client.OutcomeFail
 		v.Detail += "; clients of the version that serves may not be ready for it"
 	}
 	return v
@@ -65,6 +68,19 @@ type change struct {
 	breaks bool // a client that knows the old signature may fail
 }
 
+// covers says whether all that has the shape and type of narrow has those of wide too.
+func covers(wide, narrow inference.Spec) bool {
+	if wide.DType != narrow.DType || (wide.Shape == nil) != (narrow.Shape == nil) || len(wide.Shape) != len(narrow.Shape) {
+		return false
+	}
+	for k, dim := range wide.Shape {
+		if dim >= 0 && dim != narrow.Shape[k] {
+			return false
+		}
+	}
+	return true
+}
+
 func differences(kind string, before, after []inference.Spec) []change {
 	var all []change
 	for _, old := range before {
@@ -73,8 +89,12 @@ func differences(kind string, before, after []inference.Spec) []change {
 		case i < 0:
 			all = append(all, change{fmt.Sprintf("%s %q is gone", kind, old.Name), true})
 		case old.String() != after[i].String():
+			narrow, wide := old, after[i] // an input may take more than before, an output be less
+			if kind == "output" {
+				narrow, wide = wide, narrow
+			}
 			all = append(all, change{fmt.Sprintf("%s %q was %s%s, is %s%s", kind, old.Name,
-				old.DType, inference.FormatShape(old.Shape), after[i].DType, inference.FormatShape(after[i].Shape)), true})
+				old.DType, inference.FormatShape(old.Shape), after[i].DType, inference.FormatShape(after[i].Shape)), !covers(wide, narrow)})
 		}
 	}
 	for _, fresh := range after {
