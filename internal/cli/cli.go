@@ -34,6 +34,9 @@ type commands struct {
 	Serve    serveCommand    `cmd:"" help:"Start a node."`
 	Deploy   deployCommand   `cmd:"" help:"Deploy a model: check, load, gate, test, switch."`
 	Undeploy undeployCommand `cmd:"" help:"Take a model out of service."`
+	Watch    watchCommand    `cmd:"" help:"Follow a deployment to its end."`
+	Cancel   cancelCommand   `cmd:"" help:"End a deployment that has not switched."`
+	History  historyCommand  `cmd:"" help:"List deployments, the newest first."`
 	Rollback rollbackCommand `cmd:"" help:"Serve an earlier version of a model again."`
 	Pin      pinCommand      `cmd:"" help:"Keep a version of a model with all its files."`
 	Predict  predictCommand  `cmd:"" help:"Ask a model for an answer."`

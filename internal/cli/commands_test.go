@@ -32,7 +32,7 @@ func TestHelpTellsCommandsAndFlags(t *testing.T) {
 	var all strings.Builder
 	for _, command := range []string{
 		"run", "serve", "deploy", "undeploy", "predict", "status", "check", "inspect", "device",
-		"rollback", "pin", "runtime", "runtime install", "runtime list", "runtime verify", "config", "config check", "config show", "version",
+		"watch", "cancel", "history", "rollback", "pin", "runtime", "runtime install", "runtime list", "runtime verify", "config", "config check", "config show", "version",
 	} {
 		r := verge(t, append(strings.Fields(command), "--help")...)
 		if r.status != 0 || r.err != "" {
@@ -55,7 +55,7 @@ func TestWrongUsageIsExitStatus2(t *testing.T) {
 	for _, line := range []string{
 		"deplyo x", "deploy", "deploy a b", "status --every 1ms", "status --jsn", "check", "check x --schema",
 		"predict digits a.npy --input x=@b.npy", "predict digits --top=-1", "predict digits --timeout=-1s", "run x --for=-1s", "run x --for=soon",
-		"runtime install", "runtime install onnxruntime --platform plan9", "runtime install onnxruntime --platform linux/riscv64", "runtime install onnxruntime --client curl",
+		"history --limit 0", "runtime install", "runtime install onnxruntime --platform plan9", "runtime install onnxruntime --platform linux/riscv64", "runtime install onnxruntime --client curl",
 		"inspect", "version now",
 	} {
 		r := verge(t, strings.Fields(line)...)

@@ -17,6 +17,7 @@ type deployCommand struct {
 	consentFlags
 
 	Reason string `placeholder:"TEXT" help:"Why, for the record."`
+	Detach bool   `help:"Leave when the deployment has begun; verge watch follows it."`
 	Queue  bool   `help:"Wait while another deployment of the model goes on, instead of being refused."`
 	JSON   bool   `help:"Print events, one JSON object a line."`
 }
@@ -42,7 +43,7 @@ func (d *deployCommand) Run(c *call) error {
 	if err := c.await(node); err != nil {
 		return err
 	}
-	return c.deploy(node, order, deployOptions{reason: d.Reason, json: d.JSON, queue: d.Queue, consent: d.consentFlags})
+	return c.deploy(node, order, deployOptions{reason: d.Reason, json: d.JSON, detach: d.Detach, queue: d.Queue, consent: d.consentFlags})
 }
 
 // comingUp is how long a node that does not answer may still be starting: who
@@ -74,6 +75,7 @@ func (c *call) await(node *client.Client) error {
 type deployOptions struct {
 	reason  string
 	json    bool
+	detach  bool // do not follow
 	queue   bool // wait for the deployment that goes on
 	consent consentFlags
 	own     bool // the node is this process, and ends with the command
@@ -117,7 +119,13 @@ func (c *call) deploy(node *client.Client, o *order, options deployOptions) erro
 	if err != nil {
 		return about(o.path, err)
 	}
+	if options.detach && options.json {
+		return c.printJSON(d)
+	}
 	view.begin(d)
+	if options.detach {
+		return nil
+	}
 	f := follower{call: c, node: node, id: d.ID, view: view, own: options.own}
 	return f.follow()
 }

@@ -46,7 +46,9 @@ type fakeNode struct {
 	request   client.DeploymentRequest
 	asked     inferRequest
 	undeploys []string
-	changes   []string // rollbacks and pins, with their bodies
+
+	deployments []client.Deployment // that are listed, the newest first
+	changes     []string            // rollbacks and pins, with their bodies
 }
 
 // inferRequest is what a client sent, as far as tests look.
@@ -115,6 +117,25 @@ func (n *fakeNode) start(t *testing.T) *fakeNode {
 	return n
 }
 
+// listDeployments answers with two deployments a page.
+func (n *fakeNode) listDeployments(w http.ResponseWriter, r *http.Request) {
+	query := r.URL.Query()
+	limit, _ := strconv.Atoi(query.Get("limit"))
+	page := client.DeploymentList{Deployments: []client.Deployment{}}
+	seen := query.Get("after") == ""
+	for _, d := range n.deployments {
+		if seen && (query.Get("model") == "" || query.Get("model") == d.Model) {
+			if len(page.Deployments) == min(2, limit) {
+				page.Next = page.Deployments[len(page.Deployments)-1].ID
+				break
+			}
+			page.Deployments = append(page.Deployments, d)
+		}
+		seen = seen || d.ID == query.Get("after")
+	}
+	answer(w, 200, page)
+}
+
 func (n *fakeNode) routes() http.Handler {
 	mux := http.NewServeMux()
 	if n.version != "" {
@@ -125,6 +146,7 @@ func (n *fakeNode) routes() http.Handler {
 	mux.HandleFunc("HEAD /v1/artifacts/{digest}", n.headArtifact)
 	mux.HandleFunc("PUT /v1/artifacts/{digest}", n.putArtifact)
 	mux.HandleFunc("POST /v1/deployments", n.postDeployment)
+	mux.HandleFunc("GET /v1/deployments", n.listDeployments)
 	mux.HandleFunc("GET /v1/deployments/{id}", func(w http.ResponseWriter, _ *http.Request) { answer(w, 200, n.deployment) })
 	mux.HandleFunc("GET /v1/deployments/{id}/events", func(w http.ResponseWriter, r *http.Request) { n.events(w, r) })
 	mux.HandleFunc("POST /v1/deployments/{id}/cancel", func(w http.ResponseWriter, _ *http.Request) {

@@ -18,6 +18,8 @@ type follower struct {
 	id   string
 	view view
 	own  bool // the node is this process
+
+	watching bool // somebody else's deployment, which a signal does not cancel
 }
 
 // follow goes on over connections that break. A signal before the switch cancels
@@ -83,6 +85,10 @@ func (f *follower) events(ctx context.Context, from uint64) (last *client.Event,
 // cancel is what a signal does to a deployment. It reports whether the end is to
 // be waited for.
 func (f *follower) cancel() (wait bool) {
+	if f.watching {
+		f.view.note("%s goes on in the node (verge watch %s)", f.id, f.id)
+		return false
+	}
 	ctx, done := context.WithTimeout(context.WithoutCancel(f.Context), patience)
 	defer done()
 	err := f.node.Cancel(ctx, f.id)
