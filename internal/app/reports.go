@@ -125,6 +125,14 @@ func workerStatus(s worker.Status) *client.WorkerStatus {
 	}
 }
 
+// deathsOf implements deploy.Host.Deaths.
+func deathsOf(s inference.Session) int {
+	if process, ok := s.(processed); ok {
+		return process.Status().Deaths
+	}
+	return 0
+}
+
 // memoryOf implements deploy.Host.Memory.
 func memoryOf(s inference.Session) (gate.Usage, error) {
 	process, ok := s.(processed)

@@ -26,7 +26,7 @@ func (n *Node) deployHost(temporary string) deploy.Host {
 	return deploy.Host{
 		StatePath: filepath.Join(n.cfg.StateDir, "state.db"), Device: name,
 		Artifacts: n.artifacts, Machine: provider.Machine{Machine: n.machine, Installed: func() []provider.Installed { return Installed(n.runtimes.libraries) }}, Libraries: n.runtimes.version, Celsius: n.celsius,
-		Runtime: n.runtimes.get, Server: n.server, Memory: memoryOf,
+		Runtime: n.runtimes.get, Server: n.server, Memory: memoryOf, Deaths: deathsOf,
 		Recorder: func() *monitor.Model { return monitor.New(n.cfg.Monitor, n.now) },
 		Expose:   private.expose, Served: n.served, Gone: n.gone,
 		ProfilePrefix: func(model string, version int) string {

@@ -40,6 +40,7 @@ func (m *Manager) mourn(record *modelRecord) error {
 	reason := fmt.Sprintf("the node died %d times before it had run for %v with %s@%d", bad.Deaths, m.host.settles(), record.Name, bad.Version)
 	record.Serving, record.Before = record.Before, nil
 	record.Serving.Settled = true // there is none to go back to
+	delete(m.resumed, record.Name)
 	c := change{model: record, tombstone: m.tombstone(bad, reason)}
 	if d := m.known[bad.Deployment]; d != nil {
 		from := d.Phase

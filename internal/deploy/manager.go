@@ -57,6 +57,11 @@ type Host struct {
 	// CacheDir is where runtimes keep what they prepare from models, in a folder of
 	// the model's digest each; "" for nowhere.
 	CacheDir string
+	// Deaths counts how often the worker of a session has died lately; nil where there are
+	// none.
+	Deaths func(inference.Session) int
+	// ObserveEvery is how often an observation looks at its limits; 0 means a second.
+	ObserveEvery time.Duration
 	// Settling is how long the node runs with a version until its death says nothing about
 	// that version any more; 0 means ten minutes.
 	Settling time.Duration
@@ -86,7 +91,8 @@ type Manager struct {
 	ended sync.Once // guards end
 	end   error     // of the store
 
-	committed []*modelRecord // models that served when the manager was opened: for Restore
+	resumed   map[string]*client.Deployment // model → what was observed when the node before ended: for Restore
+	committed []*modelRecord                // models that served when the manager was opened: for Restore
 
 	tidying sync.Mutex // held while the cache is tidied; taken before mu
 
@@ -112,7 +118,8 @@ func Open(host Host) (*Manager, error) {
 	}
 	m := &Manager{
 		host: host, store: s,
-		busy: map[string]string{}, waiting: map[string][]*run{}, runs: map[string]*run{}, known: map[string]*client.Deployment{},
+		resumed: map[string]*client.Deployment{},
+		busy:    map[string]string{}, waiting: map[string][]*run{}, runs: map[string]*run{}, known: map[string]*client.Deployment{},
 		logs: map[string]*eventLog{}, serving: map[string]*Served{}, used: map[string]bool{}, unused: map[string]time.Time{},
 	}
 	m.ctx, m.cancel = context.WithCancel(context.Background())
@@ -260,17 +267,21 @@ func (m *Manager) start(name string, file *deployfile.File, req client.Deploymen
 // launch runs a deployment in a goroutine of its own, as soon as it is its turn. m.mu is
 // held.
 func (m *Manager) launch(r *run) *client.Deployment {
-	d := r.d
+	m.waiting[r.d.Model] = append(m.waiting[r.d.Model], r)
+	m.callNext(r.d.Model)
+	m.execute(r)
+	return m.view(r.d)
+}
+
+// execute runs a deployment in a goroutine of its own. m.mu is held.
+func (m *Manager) execute(r *run) {
 	ctx, cancel := context.WithCancelCause(m.ctx)
 	r.cancel = cancel
-	m.runs[d.ID], m.known[d.ID], m.logs[d.ID] = r, d, r.log
-	m.waiting[d.Model] = append(m.waiting[d.Model], r)
-	m.callNext(d.Model)
+	m.runs[r.d.ID], m.known[r.d.ID], m.logs[r.d.ID] = r, r.d, r.log
 	m.wg.Go(func() {
 		defer cancel(nil)
 		r.execute(ctx)
 	})
-	return m.view(d)
 }
 
 // maxWaiting is how many deployments of a model may wait.

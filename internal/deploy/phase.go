@@ -18,14 +18,17 @@ func moves() map[client.Phase][]client.Phase {
 		client.PhaseLoading:    {client.PhaseGating, client.PhaseActivating, client.PhaseFailed, client.PhaseCanceled},
 		client.PhaseGating:     {client.PhaseTesting, client.PhaseFailed, client.PhaseCanceled},
 		client.PhaseTesting:    {client.PhaseActivating, client.PhaseFailed, client.PhaseCanceled},
-		client.PhaseActivating: {client.PhaseCommitted},
+		client.PhaseActivating: {client.PhaseObserving, client.PhaseCommitted},
+		client.PhaseObserving:  {client.PhaseCommitted, client.PhaseRolledBack},
 		client.PhaseCommitted:  {client.PhaseRolledBack},
 	}
 }
 
 // switched reports whether a deployment that stopped in p had already made its
 // version the one that serves, so that it is finished rather than ended.
-func switched(p client.Phase) bool { return p == client.PhaseActivating }
+func switched(p client.Phase) bool {
+	return p == client.PhaseActivating || p == client.PhaseObserving
+}
 
 // checkMove fails when the table does not allow from → to.
 func checkMove(from, to client.Phase) error {

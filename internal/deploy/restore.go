@@ -24,7 +24,12 @@ func (m *Manager) recover() error {
 		}
 		from, to := d.Phase, client.PhaseFailed
 		if switched(d.Phase) {
-			to = client.PhaseCommitted
+			if to, err = m.interrupted(d); err != nil {
+				return err
+			}
+			if to == from {
+				continue
+			}
 		} else {
 			d.Error = &client.Failure{
 				Kind: fault.Unavailable.String(), Hint: "Deploy again.",
@@ -39,6 +44,25 @@ func (m *Manager) recover() error {
 		m.host.Log.Warn("interrupted deployment ended", "deployment_id", d.ID, "model", d.Model, "phase", to)
 	}
 	return nil
+}
+
+// interrupted says what becomes of a deployment that had switched: where it is to be
+// observed, that begins again.
+func (m *Manager) interrupted(d *client.Deployment) (client.Phase, error) {
+	record, err := m.store.model(d.Model)
+	if err != nil {
+		return "", err
+	}
+	if record == nil || record.Serving == nil || record.Serving.Deployment != d.ID {
+		return client.PhaseCommitted, nil
+	}
+	rel := record.Serving
+	file, err := deployfile.ParseIgnoring(rel.Spec, rel.SpecName, rel.IgnorePackages)
+	if err != nil || !observed(file, record) { // what cannot be read is told when it is loaded
+		return client.PhaseCommitted, nil //nolint:nilerr // see above
+	}
+	m.resumed[d.Model] = d
+	return client.PhaseObserving, nil
 }
 
 // claim marks every committed model as being restarted: its name answers that it is
@@ -78,11 +102,9 @@ func (m *Manager) Restore() {
 
 func (m *Manager) restore(record *modelRecord) {
 	log := m.host.Log.With("model", record.Name, "version", record.Serving.Version)
-	defer func() { // not before it serves: a deployment that was faster would be replaced
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		m.done(record.Name)
-	}()
+	m.mu.Lock()
+	observation := m.resumed[record.Name]
+	m.mu.Unlock()
 	served, err := m.reload(m.ctx, record.Name, record.Serving)
 	switch {
 	case err == nil:
@@ -94,6 +116,13 @@ func (m *Manager) restore(record *modelRecord) {
 		log.Error("committed model was not loaded", "err", err)
 		m.host.Server.Announce(record.Name, "not loaded: "+fault.Clean(fault.Message(err))) // clients are told too
 	}
+	if observation != nil && m.ctx.Err() == nil {
+		m.resume(observation, record.Serving, served, err)
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.done(record.Name) // not before it serves: a deployment that was faster would be replaced
 }
 
 // reload loads a release again.
@@ -109,21 +138,19 @@ func (m *Manager) reload(ctx context.Context, model string, rel *release) (*Serv
 	return m.load(ctx, model, file, bytes, rel, (&Findings{}).threads(file, m.host.Machine))
 }
 
-// activate lets a loaded version serve, and unloads the one before it when its
-// last request has ended.
-func (m *Manager) activate(s *Served) {
+// activate lets a loaded version serve. It returns the one before it, which is still
+// loaded, and to be released; nil for none.
+func (m *Manager) activate(s *Served) (before *Served) {
 	s.cases = nil
 	m.host.Server.Activate(s.Version)
 	m.host.Server.Withdraw(s.Model)
 	m.mu.Lock()
-	before := m.serving[s.Model]
+	before = m.serving[s.Model]
 	m.serving[s.Model] = s
 	m.mu.Unlock()
 	m.host.Served(s)
 	m.settle(s)
-	if before != nil {
-		m.release(before)
-	}
+	return before
 }
 
 // Serving returns what serves, in no useful order.

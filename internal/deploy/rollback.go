@@ -14,13 +14,21 @@ import (
 // Rollback begins to serve an earlier version again: to, or where that is 0 the one
 // before. It is a deployment of its own, which loads that version beside the one that
 // serves, and switches. The deployment of the latter becomes rolled_back with it, and its
-// bytes get a tombstone. It fails with fault.NotFound for a model that is not deployed and
+// bytes get a tombstone. While the version that serves is observed, its own deployment is
+// returned, which ends so. It fails with fault.NotFound for a model that is not deployed and
 // for a version that is not kept, and with fault.Conflict where that version serves, and
 // while something else goes on with the model.
 func (m *Manager) Rollback(model string, to int, reason string) (*client.Deployment, error) {
 	const op = "deploy.rollback"
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if r := m.observing(model); r != nil && to == 0 && !m.closed {
+		select {
+		case r.asked <- reason:
+		default: // somebody was faster
+		}
+		return m.view(r.d), nil
+	}
 	record, err := m.undeployable(op, model)
 	if err != nil {
 		return nil, err

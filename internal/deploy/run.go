@@ -11,6 +11,7 @@ import (
 	"verge/internal/deployfile"
 	"verge/internal/fault"
 	"verge/internal/modelfile"
+	"verge/internal/monitor"
 )
 
 // run is one deployment in progress. One goroutine executes it; d is read by
@@ -32,10 +33,18 @@ type run struct {
 	chosen     string      // key of the choice of this one; "" for none
 	model      memory      // the verified files, from checking until loading takes them over
 	candidate  *Served     // from loading; nil once it serves
+
+	served  *Served        // the candidate, once it serves
+	seen    *monitor.Model // what clients see of it while it is observed
+	unseen  func()         // ends that
+	before  *Served        // what served before, as long as it is kept; nil for none
+	resumed bool           // it goes on with an observation
+	lost    error          // why there is nothing to observe then
+	asked   chan string    // reasons for which somebody wants the version before back
 }
 
 func newRun(m *Manager, d *client.Deployment, file *deployfile.File, req client.DeploymentRequest) *run {
-	r := &run{m: m, d: d, file: file, req: req, log: newEventLog(), turn: make(chan struct{})}
+	r := &run{m: m, d: d, file: file, req: req, log: newEventLog(), turn: make(chan struct{}), asked: make(chan string, 1)}
 	r.log.add(client.Event{Time: d.Created, Deployment: d.ID, Type: client.EventPhase, Phase: d.Phase})
 	return r
 }
@@ -50,19 +59,27 @@ func (r *run) execute(ctx context.Context) {
 	if r.candidate != nil {
 		r.m.release(r.candidate)
 	}
-	if err != nil {
+	if r.before != nil { // the node stops
+		r.m.release(r.before)
+	}
+	if err != nil && !errors.Is(err, errPaused) {
 		r.end(ctx, err)
 		if ctx.Err() == nil { // a choice that fails its gates is not followed for ever
 			r.forgetChoice()
 		}
 	}
 	r.m.finished(r)
-	r.log.add(endEvent(r.d, r.d.Updated))
-	if err != nil {
+	last := endEvent(r.d, r.d.Updated)
+	switch {
+	case errors.Is(err, errPaused):
+		last.Error = &client.Failure{Kind: fault.Canceled.String(), Message: errPaused.Error()}
+		log.Info("observation interrupted")
+	case err != nil:
 		log.Warn("deployment ended", "phase", r.d.Phase, "err", err)
-	} else {
+	case r.d.Phase == client.PhaseCommitted:
 		log.Info("deployment committed")
 	}
+	r.log.add(last)
 }
 
 // called says whether it is the deployment's turn, or was.
@@ -96,6 +113,9 @@ type phaseStep struct {
 func (r *run) phases(ctx context.Context) error {
 	if err := r.await(ctx); err != nil {
 		return err
+	}
+	if r.resumed {
+		return r.observe(ctx)
 	}
 	steps := []phaseStep{
 		{client.PhaseChecking, r.check},
@@ -384,15 +404,15 @@ func (r *run) activate(ctx context.Context) error {
 	if err := r.enter(ctx, client.PhaseActivating, switchTo); err != nil {
 		return err
 	}
-	r.m.activate(r.candidate)
-	r.candidate = nil
+	r.see(r.candidate)
+	r.before, r.candidate = r.m.activate(r.candidate), nil
 	r.rememberChoice()
-	if err := r.enter(ctx, client.PhaseCommitted, nil); err != nil {
-		// It serves, and the state file says so: the next start writes the end.
-		r.m.host.Log.Error("commit was not written", "deployment_id", r.d.ID, "err", err)
-		r.m.mu.Lock()
-		moveTo(r.d, client.PhaseCommitted, r.m.host.Now())
-		r.m.mu.Unlock()
+	if r.back == nil && r.file.Observe != nil && r.before != nil {
+		if err := r.enter(ctx, client.PhaseObserving, nil); err != nil {
+			return errPaused // it serves; the next start goes on
+		}
+		return r.observe(ctx)
 	}
-	return nil
+	r.unseen()
+	return r.commit(ctx)
 }

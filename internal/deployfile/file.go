@@ -25,6 +25,7 @@ type File struct {
 	Model            Model         `json:"model" jsonschema:"required" jsonschema_description:"The model file and what belongs to it."`
 	Deployment       Deployment    `json:"deployment" jsonschema_description:"Device and limits."`
 	Tests            Tests         `json:"tests" jsonschema_description:"What a version must pass before it serves: true, false, or an object with details."`
+	Observe          *Observe      `json:"observe,omitempty" jsonschema_description:"How the version is watched after the switch, and within which limits: where one is broken, the version before serves again. Without it, it is not."`
 	RequiredPackages []Requirement `json:"required_packages" jsonschema:"maxItems=64" jsonschema_description:"What the environment must have, by the names of Python packages, each with at most one version condition."`
 	Isolation        string        `json:"isolation" jsonschema:"enum=process,enum=none" jsonschema_description:"process: the model runs in a worker process; none: inside the node."`
 

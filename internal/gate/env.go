@@ -16,6 +16,7 @@ const (
 	GateLatency     = "latency"
 	GateMemory      = "memory"
 	GateSignature   = "signature"
+	GateObservation = "observation"
 	GatePerformance = "performance"
 	GateFunctional  = "functional"
 	GateLoad        = "load"

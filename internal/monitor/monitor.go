@@ -2,6 +2,7 @@ package monitor
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"verge/internal/fault"
@@ -13,6 +14,7 @@ type Model struct {
 	cfg     Config
 	now     func() time.Time
 	started time.Time
+	watch   atomic.Pointer[Model] // is told of each request too; nil for none
 
 	mu       sync.Mutex      // guards what follows; held for less than a microsecond by Record
 	errors   []int64         // by fault.Kind
@@ -41,8 +43,19 @@ func New(cfg Config, now func() time.Time) *Model {
 	}
 }
 
+// Watch returns a Model that gathers the same from now on, until stop is called. There is
+// one at a time: the next one takes its place.
+func (m *Model) Watch() (w *Model, stop func()) {
+	w = New(m.cfg, m.now)
+	m.watch.Store(w)
+	return w, func() { m.watch.CompareAndSwap(w, nil) }
+}
+
 // Record notes one request: how long it took, and nil or why there was no answer.
 func (m *Model) Record(latency time.Duration, err error) {
+	if watch := m.watch.Load(); watch != nil {
+		watch.Record(latency, err)
+	}
 	uptime, latency := m.now().Sub(m.started), max(latency, 0)
 	m.mu.Lock()
 	defer m.mu.Unlock()

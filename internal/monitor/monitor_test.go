@@ -275,3 +275,25 @@ func BenchmarkSnapshot(b *testing.B) {
 		m.Snapshot()
 	}
 }
+
+func TestAWatchGathersFromItsBeginningToItsEnd(t *testing.T) {
+	m := monitor.New(monitor.Default(), time.Now)
+	m.Record(time.Millisecond, nil)
+	w, stop := m.Watch()
+	m.Record(3*time.Millisecond, nil)
+	m.Record(0, fault.New(fault.Internal, "test", "it broke"))
+	stop()
+	stop()
+	m.Record(time.Millisecond, nil)
+	if got := w.Snapshot(); got.TotalRequests != 2 || got.ErrorCount != 1 || got.P95LatencyMS != 3 {
+		t.Errorf("the watch saw %+v, want 2 requests, one of them an error", got)
+	}
+	first, stopFirst := m.Watch()
+	second, stopSecond := m.Watch()
+	stopFirst() // it is not the one that is told any more
+	m.Record(time.Millisecond, nil)
+	stopSecond()
+	if first.Snapshot().TotalRequests != 0 || second.Snapshot().TotalRequests != 1 || m.Snapshot().TotalRequests != 5 {
+		t.Errorf("the first watch saw %d, the second %d, the model %d; want 0, 1 and 5", first.Snapshot().TotalRequests, second.Snapshot().TotalRequests, m.Snapshot().TotalRequests)
+	}
+}

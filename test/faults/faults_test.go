@@ -232,6 +232,50 @@ func TestARollbackIsSeenByNoClient(t *testing.T) {
 	}
 }
 
+func TestAVersionWhoseWorkerDiesAfterTheSwitchIsRolledBack(t *testing.T) {
+	nodetest.Require(t)
+	node := nodetest.Start(t, nodetest.Settings(t))
+	deploy(t, node, "digits")
+	before := worker(t, node, "digits")
+	_, files := nodetest.Example(t, digits+"deployment.json")
+	req, err := node.Request(t.Context(), `{"name":"digits","model":{"path":"digits.onnx"},"deployment":{"cpu_threads":1,"max_latency_ms":30000},"observe":{"duration":"10m"}}`, files)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := node.Client.Deploy(t.Context(), req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	phase := func() client.Phase {
+		now, err := node.Deployment(t.Context(), d.ID)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d = now
+		return d.Phase
+	}
+	nodetest.Wait(t, "it is observed", func() bool { return phase() == client.PhaseObserving })
+	clients := startLoad(t, node, "digits", 2)
+	nodetest.Wait(t, "clients are answered", func() bool { return clients.answers.Load() > 50 })
+	if err := syscall.Kill(worker(t, node, "digits").PID, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	nodetest.Wait(t, "it is rolled back", func() bool { return phase().Final() })
+	answered := clients.answers.Load()
+	nodetest.Wait(t, "clients are answered again", func() bool { return clients.answers.Load() > answered+50 })
+	clients.end()
+	const want = "observing: digits@2 was rolled back to version 1: its worker died 1 times, the limit is 0"
+	if d.Phase != client.PhaseRolledBack || d.Error.Message != want {
+		t.Errorf("it ended %s: %+v, want %s", d.Phase, d.Error, want)
+	}
+	if clients.errors.Load() > 2 || clients.wrong.Load() != 0 {
+		t.Errorf("clients saw %d errors and %d wrong answers, want no more errors than the 2 requests that could run: %v", clients.errors.Load(), clients.wrong.Load(), clients.why)
+	}
+	if after := worker(t, node, "digits"); after.PID != before.PID {
+		t.Errorf("the worker that serves is process %d, want %d, which was kept", after.PID, before.PID)
+	}
+}
+
 func TestStoppingAnswersWhatWasAdmitted(t *testing.T) {
 	nodetest.Require(t)
 	node := nodetest.Start(t, nodetest.Settings(t))

@@ -1,0 +1,36 @@
+package deployfile
+
+import (
+	"time"
+
+	"verge/internal/document"
+)
+
+// Observe says how a version is watched after the switch, while the one before it stays at
+// hand. Where a limit is broken, that one serves again.
+type Observe struct {
+	Duration        Duration `json:"duration" jsonschema_description:"How long, such as 90s; at most 1h. 5m where it is not given."`
+	MaxErrorRate    float64  `json:"max_error_rate" jsonschema:"minimum=0,maximum=1" jsonschema_description:"Share of the requests that may fail for another reason than the client's. 0.05 where it is not given."`
+	MaxP95MS        float64  `json:"max_p95_ms,omitempty" jsonschema:"exclusiveMinimum=0,maximum=3600000" jsonschema_description:"Limit on the 95th percentile of the latency, in milliseconds; without it, deployment.max_latency_ms."`
+	MaxP95Ratio     float64  `json:"max_p95_ratio,omitempty" jsonschema:"minimum=1,maximum=1000" jsonschema_description:"Limit on the ratio of the 95th percentile to that of the version before, where that answered enough requests."`
+	MaxWorkerDeaths int      `json:"max_worker_deaths" jsonschema:"minimum=0,maximum=100" jsonschema_description:"Deaths of the version's worker that are borne. 0 where it is not given."`
+}
+
+// observe fills in what the file does not say.
+func (c *checker) observe() {
+	n := c.root.Get("observe")
+	if n == nil || n.Kind != document.Map || c.file.Observe == nil {
+		return
+	}
+	o := c.file.Observe
+	const minutes, rate = 5 * time.Minute, 0.05
+	if n.Get("duration") == nil {
+		o.Duration = Duration(minutes)
+	}
+	if n.Get("max_error_rate") == nil {
+		o.MaxErrorRate = rate
+	}
+	if n.Get("max_p95_ms") == nil {
+		o.MaxP95MS = c.file.Deployment.MaxLatencyMS
+	}
+}
