@@ -2,6 +2,7 @@ package cli_test
 
 import (
 	"encoding/json"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -93,4 +94,18 @@ func TestAModelCalledModelIsNamedAfterItsFolder(t *testing.T) {
 	}
 	verge(t, "check", "absent.yaml").want(t, 1, "",
 		"verge: absent.yaml: no such file\nHint: Paths on the command line count from here ("+dir+"), those in a deployment file from its folder.\n")
+}
+
+func TestAHugeLabelsFileIsNotRead(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "digits.onnx", read(t, examples+"digits.onnx"))
+	labels := write(t, dir, "labels.txt", nil)
+	const size = 1 << 40 // it has no blocks on the disk
+	if err := os.Truncate(labels, size); err != nil {
+		t.Skip(err)
+	}
+	r := verge(t, "check", write(t, dir, "d.yaml", []byte("model: {path: digits.onnx, labels: labels.txt}\n")))
+	if want := "labels.txt: the labels file has 1099511627776 bytes, the limit is 25800000"; r.status != 1 || !strings.Contains(r.out+r.err, want) {
+		t.Errorf("no %q in\n%s", want, r.transcript())
+	}
 }

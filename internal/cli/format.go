@@ -6,6 +6,7 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
 
 	"verge/internal/stats"
 )
@@ -21,7 +22,21 @@ func newTable(w io.Writer, indent string) *table {
 }
 
 func (t *table) row(name, format string, args ...any) {
-	fmt.Fprintf(t.w, "%s%s\t%s\n", t.indent, name, fmt.Sprintf(format, args...))
+	fmt.Fprintf(t.w, "%s%s\t%s\n", t.indent, plain(name), plain(fmt.Sprintf(format, args...)))
+}
+
+// plain is a text, perhaps of a file that anybody made, as one line of a terminal can hold
+// it: without control characters, and without those that change the direction of writing.
+func plain(text string) string {
+	return strings.Map(func(c rune) rune {
+		switch {
+		case c == '\n' || c == '\t' || c == '\r':
+			return ' '
+		case unicode.IsControl(c) || unicode.Is(unicode.Bidi_Control, c):
+			return -1
+		}
+		return c
+	}, text)
 }
 
 // optional writes a row that is left out where there is nothing to say.

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"verge/client"
+	"verge/internal/deploy"
 	"verge/internal/deployfile"
 	"verge/internal/document"
 	"verge/internal/fault"
@@ -183,6 +184,9 @@ func (o *order) read(role string) ([]byte, error) {
 		return nil, nil
 	}
 	f := o.files[i]
+	if limit := deploy.DataLimit(role); f.size > limit {
+		return nil, fault.New(fault.TooLarge, "cli.read", "the %s file has %d bytes, the limit is %d", role, f.size, limit).On(f.handle.Name())
+	}
 	data, err := io.ReadAll(io.NewSectionReader(f.handle, 0, f.size))
 	if err != nil {
 		return nil, pathError("cli.read", f.handle.Name(), err)

@@ -183,7 +183,7 @@ func classRows(t terminal, top []dataset.Class) []string {
 // preview is the beginning of an output.
 func preview(data any) string {
 	const most, values = 96, 24
-	text := strings.Trim(fmt.Sprint(data), "[]")
+	text := plain(strings.Trim(fmt.Sprint(data), "[]"))
 	if n, ok := data.(numbers); ok {
 		parts := make([]string, 0, values)
 		for _, v := range n[:min(len(n), values)] {

@@ -121,7 +121,7 @@ func (v *textView) event(e client.Event) {
 	case client.EventVerdict:
 		v.details = append(v.details, v.verdict(e.Verdict))
 	case client.EventWarning:
-		v.details = append(v.details, v.paint(yellow, "!")+" "+e.Message)
+		v.details = append(v.details, v.paint(yellow, "!")+" "+plain(e.Message))
 	case client.EventProgress:
 		v.moving = moving(e.Progress)
 	case client.EventEnd:
@@ -180,7 +180,7 @@ func (v *textView) verdict(d *client.Verdict) string {
 		}
 		parts = append(parts, text)
 	}
-	parts = append(parts, nonEmpty(d.Detail)...)
+	parts = append(parts, nonEmpty(plain(d.Detail))...)
 	if d.How != "" && d.How != v.how {
 		parts = append(parts, v.paint(faint, d.How))
 	}

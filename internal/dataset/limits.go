@@ -9,6 +9,9 @@ const (
 	MaxPixels    = 32 << 20  // in one picture, before it is resized
 	MaxLabels    = 100_000   // in one labels file
 	MaxLabelSize = 256       // bytes of one label
+
+	MaxLabelBytes = MaxLabels * (MaxLabelSize + 2) // of a labels file
+	MaxNPZBytes   = MaxBytes + 1<<20               // of an archive of arrays
 )
 
 // invalid returns the error for data that is not what it should be.

@@ -10,6 +10,7 @@ import (
 	"verge/internal/fault"
 	"verge/internal/inference"
 	"verge/internal/modelfile"
+	"verge/internal/modelfile/tflite"
 )
 
 // Machine is what a check must know of this device.
@@ -128,7 +129,7 @@ func (f *Findings) checkModel(file *deployfile.File, model modelfile.File) {
 	}
 	runtimes := RuntimesOf(info.Format)
 	if f.Runtime == "" {
-		f.Runtime = defaultRuntime(file, info.Format)
+		f.Runtime = defaultRuntime(file, info.Format, info.TFLite)
 	}
 	if !slices.Contains(runtimes, f.Runtime) {
 		f.problem(fault.Unsupported, "deployment.runtime", "Leave deployment.runtime out.",
@@ -178,10 +179,11 @@ func (f *Findings) checkState(info *modelfile.Info) {
 	}
 }
 
-// defaultRuntime is the runtime of a format where the file names none. Only the classic
-// library of TensorFlow Lite drives an Edge TPU.
-func defaultRuntime(file *deployfile.File, format modelfile.Format) string {
-	if format == modelfile.TFLite && file.Deployment.DeviceType == device.TPU {
+// defaultRuntime is the runtime of a format where the file names none; model is what is in
+// a TensorFlow Lite file, nil for another. Only the classic library drives an Edge TPU, and
+// runs some models.
+func defaultRuntime(file *deployfile.File, format modelfile.Format, model *tflite.Model) string {
+	if format == modelfile.TFLite && (file.Deployment.DeviceType == device.TPU || model != nil && model.OnlyClassic() != "") {
 		return "tflite"
 	}
 	return RuntimesOf(format)[0]
@@ -255,6 +257,9 @@ func (f *Findings) otherRuntime(libraries Libraries) string {
 		return ""
 	}
 	for _, name := range RuntimesOf(f.Model.Format) {
+		if name == "litert" && f.Model.TFLite != nil && f.Model.TFLite.OnlyClassic() != "" {
+			continue
+		}
 		if _, err := libraries(name); err == nil && name != f.Runtime {
 			return name
 		}

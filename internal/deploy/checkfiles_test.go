@@ -2,6 +2,7 @@ package deploy_test
 
 import (
 	"bytes"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -109,6 +110,44 @@ func TestWeightsOfAnotherModelAreTold(t *testing.T) {
 	}
 }
 
+func TestWhatOnlyTheClassicLibraryRunsIsRunThere(t *testing.T) {
+	shared := tflitemodel.Model{Graphs: []tflitemodel.Graph{{
+		Tensors:   []tflitemodel.Tensor{{Name: "x", DType: tensor.FP32, Shape: []int{2}}, {Name: "y", DType: tensor.FP32, Shape: []int{2}}},
+		Operators: []tflitemodel.Operator{{Op: tflitemodel.ReLU, Inputs: []int{0}, Outputs: []int{1}}}, Inputs: []int{0}, Outputs: []int{1, 0},
+	}}}.Encode()
+	for name, tt := range map[string]struct {
+		model []byte
+		why   string
+	}{
+		"variable tensors":           {tflitemodel.Previous(), "the model has variable tensors, which LiteRT refuses"},
+		"strings":                    {tflitemodel.Identity(tensor.Bytes, -1), "the model takes or gives strings, which LiteRT cannot carry"},
+		"an output that is an input": {shared, "one tensor of the model is an input and an output, or two outputs, which LiteRT answers wrongly"},
+	} {
+		for keys, want := range map[string]string{`{}`: "tflite", `{"optimization_level":2}`: "tflite", `{"runtime":"litert"}`: "litert"} {
+			file, err := deployfile.Parse([]byte(`{"model":{"path":"m"},"deployment":`+keys+`}`), "d.json")
+			if err != nil {
+				t.Fatal(err)
+			}
+			m := machine{cpus: 4, memory: 1 << 32}
+			f := deploy.Check(file, look(tt.model), nil, m, everyLibrary)
+			if f.Runtime != want {
+				t.Errorf("%s, %s: in %s, want %s", name, keys, f.Runtime, want)
+			}
+			if want == "tflite" {
+				x := f.Explain(file, m, everyLibrary)
+				if len(f.Problems) > 0 || x.Runtime.Taken != "tflite 1.30.0" || !strings.Contains(x.Runtime.Why, tt.why) {
+					t.Errorf("%s, %s: problems %v, explained %+v", name, keys, f.Problems, x.Runtime)
+				}
+				continue
+			}
+			refused := fault.Problem{Path: "deployment.runtime", Message: tt.why, Hint: "Set deployment.runtime to tflite, or leave it out."}
+			if len(f.Problems) != 1 || f.Problems[0] != refused {
+				t.Errorf("%s, %s: %+v, want %+v", name, keys, f.Problems, refused)
+			}
+		}
+	}
+}
+
 func TestWhatTheLibraryWillRefuseIsTold(t *testing.T) {
 	levitates := tflitemodel.Unknown()
 	fly := onnxmodel.Model{
@@ -135,7 +174,6 @@ func TestWhatTheLibraryWillRefuseIsTold(t *testing.T) {
 		"and TensorFlow Lite":                 {`{"runtime":"openvino"}`, levitates, nil},
 		"variable tensors": {`{}`, tflitemodel.Previous(), []string{
 			"model.path: the model keeps values from one request to the next: all clients share them, and one request is computed at a time",
-			"model.path: the model has variable tensors, which LiteRT refuses: set deployment.runtime to tflite",
 		}},
 		"a domain of ONNX":            {`{}`, fly, []string{"model.path: onnxruntime does not have operators of acme" + unless}},
 		"an operator set of OpenVINO": {`{}`, acme, []string{"model.path: openvino does not have operators of acme" + unless}},

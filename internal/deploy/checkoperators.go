@@ -20,8 +20,8 @@ func (f *Findings) checkOperators(file *deployfile.File, info *modelfile.Info) {
 			return // it does not run the format
 		}
 		foreign = info.TFLite.Foreign(f.Runtime == "tflite")
-		if f.Runtime == "litert" && info.TFLite.VariableTensors {
-			f.warn("model.path: the model has variable tensors, which LiteRT refuses: set deployment.runtime to tflite")
+		if why := info.TFLite.OnlyClassic(); f.Runtime == "litert" && why != "" {
+			f.problem(fault.Unsupported, "deployment.runtime", "Set deployment.runtime to tflite, or leave it out.", "%s", why)
 		}
 	case f.Runtime == "onnxruntime" && info.ONNX != nil:
 		foreign = operatorsOf(info.ONNX.CustomDomains())

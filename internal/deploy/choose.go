@@ -120,7 +120,7 @@ func (w waysOf) of(variant int, r rung) []choice.Way {
 		return nil
 	}
 	var all []choice.Way
-	for _, runtime := range w.runtimes(info.Format) {
+	for _, runtime := range w.runtimes(info) {
 		provider, ok := w.provider(r.device, runtime)
 		if !ok {
 			continue
@@ -134,18 +134,18 @@ func (w waysOf) of(variant int, r rung) []choice.Way {
 	return all
 }
 
-// runtimes are those that are tried for a format: the one that the file asks for, else
+// runtimes are those that are tried for a file: the one that the file asks for, else
 // the default one, and where it is to be measured all that are installed.
-func (w waysOf) runtimes(format modelfile.Format) []string {
-	all := RuntimesOf(format)
+func (w waysOf) runtimes(info *modelfile.Info) []string {
+	all, first := RuntimesOf(info.Format), []string{defaultRuntime(w.file, info.Format, info.TFLite)}
 	if asked := w.file.Deployment.Runtime; asked != "" {
 		if slices.Contains(all, asked) {
 			return []string{asked}
 		}
-		return all[:1] // of another format than the model's own
+		return first // of another format than the model's own
 	}
 	if w.file.Deployment.OptimizationLevel < levelMeasured || len(w.file.Deployment.Providers) > 0 {
-		return all[:1]
+		return first
 	}
 	var installed []string
 	for _, name := range all {

@@ -83,7 +83,9 @@ func precision(m *modelfile.Info) Choice {
 // explainRuntime says which library runs the model.
 func (f *Findings) explainRuntime(file *deployfile.File, libraries Libraries) Choice {
 	why := "runs " + string(f.Model.Format) + " by default"
-	if f.Runtime != defaultRuntime(file, f.Model.Format) {
+	if f.Model.TFLite != nil && f.Model.TFLite.OnlyClassic() != "" && file.Deployment.Runtime == "" {
+		why = f.Model.TFLite.OnlyClassic()
+	} else if f.Runtime != defaultRuntime(file, f.Model.Format, f.Model.TFLite) {
 		why = "runs " + string(f.Model.Format) + " too, and the default one is not installed"
 	}
 	taken := f.Runtime + " " + why

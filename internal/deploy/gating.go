@@ -1,7 +1,6 @@
 package deploy
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -25,15 +24,15 @@ const (
 
 // runtimeName is the runtime that the file asks for, else that of the bytes'
 // format, which checking has seen.
-func runtimeName(file *deployfile.File, data []byte) string {
+func runtimeName(file *deployfile.File, model modelfile.File) string {
 	if file.Deployment.Runtime != "" {
 		return file.Deployment.Runtime
 	}
-	format, err := modelfile.Sniff(bytes.NewReader(data), int64(len(data)))
+	info, err := modelfile.Inspect(model, modelfile.DefaultLimits())
 	if err != nil {
-		format = modelfile.Format(strings.ToLower(file.Model.Format))
+		return defaultRuntime(file, modelfile.Format(strings.ToLower(file.Model.Format)), nil)
 	}
-	return defaultRuntime(file, format)
+	return defaultRuntime(file, info.Format, info.TFLite)
 }
 
 // env is what gates need of this machine.

@@ -27,6 +27,7 @@ import (
 type Artifacts interface {
 	Has(digest string) bool
 	Load(digest string) (*native.Memory, error)
+	Size(digest string) (int64, error)
 	Remove(digest string) error
 	List() ([]string, error)
 }

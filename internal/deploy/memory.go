@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"strings"
 
+	"verge/internal/dataset"
+	"verge/internal/fault"
 	"verge/internal/inference"
 	"verge/internal/modelfile"
 	"verge/internal/native"
@@ -50,6 +52,26 @@ func (m *Manager) open(artifacts map[string]string, variant int) (files memory, 
 	}
 	return files, nil
 }
+
+// data brings a file beside the model into memory, where that has a bound. It fails with
+// fault.TooLarge before it reads what is beyond it.
+func (m *Manager) data(role, digest string) (*native.Memory, error) {
+	size, err := m.host.Artifacts.Size(digest)
+	if err != nil {
+		return nil, err
+	}
+	if limit := dataLimits[role]; size > limit {
+		return nil, fault.New(fault.TooLarge, "deploy.data", "the %s file has %d bytes, the limit is %d", role, size, limit)
+	}
+	return m.host.Artifacts.Load(digest)
+}
+
+// dataLimits are the most bytes of files beside the model, by their part.
+var dataLimits = map[string]int64{roleLabels: dataset.MaxLabelBytes, roleGolden: dataset.MaxNPZBytes} //nolint:gochecknoglobals // a constant table
+
+// DataLimit returns the most bytes of a file that a deployment brings beside its model, by
+// its part in it, or 0 for no limit.
+func DataLimit(role string) int64 { return dataLimits[role] }
 
 // close gives the memory back. It is safe to repeat.
 func (f memory) close() error {

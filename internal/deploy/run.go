@@ -277,7 +277,7 @@ func (r *run) checkData(findings *Findings) error {
 	var data [2][]byte
 	for i, role := range []string{roleLabels, roleGolden} {
 		if digest := r.req.Artifacts[role]; digest != "" {
-			memory, err := r.m.host.Artifacts.Load(digest)
+			memory, err := r.m.data(role, digest)
 			if err != nil {
 				return err
 			}

@@ -83,7 +83,7 @@ func (m *Manager) load(ctx context.Context, model string, file *deployfile.File,
 	if s.Labels, err = m.labels(rel.Artifacts[roleLabels], said); err != nil {
 		return nil, err
 	}
-	runtime := runtimeName(file, bytes.model.Bytes())
+	runtime := runtimeName(file, bytes.file())
 	if rel.Way != nil {
 		runtime = rel.Way.Runtime
 	}
@@ -168,7 +168,7 @@ func (m *Manager) labels(digest string, said embedded) ([]string, error) {
 	if digest == "" {
 		return said.labels(), nil
 	}
-	memory, err := m.host.Artifacts.Load(digest)
+	memory, err := m.data(roleLabels, digest)
 	if err != nil {
 		return nil, err
 	}

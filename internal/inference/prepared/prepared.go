@@ -117,6 +117,11 @@ func (f Folder) Use(ctx context.Context, log *slog.Logger, fill func(folder stri
 // Check says why the entry cannot be used: it is not there (fs.ErrNotExist), or not as
 // it was written.
 func (f Folder) Check() error {
+	if info, err := os.Lstat(f.Path(sums)); err != nil {
+		return err
+	} else if !info.Mode().IsRegular() {
+		return fmt.Errorf("%s is no regular file", sums)
+	}
 	text, err := os.ReadFile(f.Path(sums))
 	if err != nil {
 		return err
@@ -133,6 +138,9 @@ func (f Folder) Check() error {
 		return err
 	}
 	for _, file := range there {
+		if !file.Type().IsRegular() { // a pipe would keep who reads it waiting
+			return fmt.Errorf("%s is no regular file", file.Name())
+		}
 		if _, listed := want[file.Name()]; !listed && file.Name() != sums {
 			return fmt.Errorf("%s is not in %s", file.Name(), sums)
 		}

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"verge/internal/inference"
 	"verge/internal/inference/prepared"
@@ -101,6 +102,12 @@ func TestAnEntryThatIsNotAsItWasWrittenIsNotUsed(t *testing.T) {
 		{"one more", func(e prepared.Folder) error { return os.WriteFile(e.Path("blob"), nil, 0o600) }, "blob is not in sums.json"},
 		{"sums of nothing", func(e prepared.Folder) error { return os.WriteFile(e.Path("sums.json"), []byte("{}"), 0o600) }, "sums.json lists nothing"},
 		{"no sums", func(e prepared.Folder) error { return os.WriteFile(e.Path("sums.json"), []byte("null"), 0o600) }, "sums.json lists nothing"},
+		{"a pipe in the place of a file", func(e prepared.Folder) error {
+			return errors.Join(os.Remove(e.Path("weights")), unix.Mkfifo(e.Path("weights"), 0o600))
+		}, "weights is no regular file"},
+		{"a pipe in the place of the sums", func(e prepared.Folder) error {
+			return errors.Join(os.Remove(e.Path("sums.json")), unix.Mkfifo(e.Path("sums.json"), 0o600))
+		}, "sums.json is no regular file"},
 		{"a file in its place", func(e prepared.Folder) error {
 			return errors.Join(os.RemoveAll(e.Path("")), os.WriteFile(e.Path(""), nil, 0o600))
 		}, "not a directory"},

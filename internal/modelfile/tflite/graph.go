@@ -68,6 +68,11 @@ func (p *parser) subgraph(index int, t table) {
 	if p.err != nil || index != p.m.ServedSubgraph {
 		return
 	}
+	seen := map[int64]bool{}
+	for _, i := range g.outputs {
+		p.m.SharedTensors = p.m.SharedTensors || seen[i] || g.tensors[i].input
+		seen[i] = true
+	}
 	if g.nodes == 0 && len(g.outputs) == 0 {
 		p.fail(fault.New(fault.Corrupt, opRead, "subgraph %d has neither operators nor outputs", index).
 			WithHint("Check that the file is a TensorFlow Lite model, and convert it again."))

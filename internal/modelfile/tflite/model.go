@@ -7,6 +7,7 @@ import (
 
 	"verge/internal/fault"
 	"verge/internal/inference"
+	"verge/internal/tensor"
 )
 
 // Model is what a TensorFlow Lite file says about itself.
@@ -28,6 +29,9 @@ type Model struct {
 	// VariableTensors says that tensors keep values, as those of the older operators of
 	// recurrent networks do.
 	VariableTensors bool `json:"variable_tensors,omitempty"`
+
+	// SharedTensors says that one tensor is an output twice, or an input and an output.
+	SharedTensors bool `json:"shared_tensors,omitempty"`
 
 	Parameters     int64 `json:"parameters"`      // elements of all constant tensors; those that share a buffer count once
 	ParameterBytes int64 `json:"parameter_bytes"` // size of their buffers
@@ -71,6 +75,21 @@ func (m *Model) CustomOperators() []string {
 	}
 	slices.Sort(custom)
 	return slices.Compact(custom)
+}
+
+// OnlyClassic says why LiteRT cannot serve the model as the classic TensorFlow Lite library
+// can, or "".
+func (m *Model) OnlyClassic() string {
+	strings := func(spec inference.Spec) bool { return spec.DType == tensor.Bytes }
+	switch {
+	case m.VariableTensors:
+		return "the model has variable tensors, which LiteRT refuses"
+	case slices.ContainsFunc(m.Signature.Inputs, strings) || slices.ContainsFunc(m.Signature.Outputs, strings):
+		return "the model takes or gives strings, which LiteRT cannot carry"
+	case m.SharedTensors:
+		return "one tensor of the model is an input and an output, or two outputs, which LiteRT answers wrongly"
+	}
+	return ""
 }
 
 // Foreign returns the operators, "operator Levitate", that LiteRT does not have, or the

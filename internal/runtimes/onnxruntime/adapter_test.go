@@ -82,6 +82,30 @@ func check(tb testing.TB, err error, kind fault.Kind, text, hint string) {
 	}
 }
 
+func TestOutputsThatAreInputsHaveTheirValues(t *testing.T) {
+	for name, dims := range map[string][]any{"fixed": {2}, "open": {"n"}} {
+		x, y := onnxmodel.Value{Name: "x", DType: tensor.FP32, Shape: dims}, onnxmodel.Value{Name: "y", DType: tensor.FP32, Shape: dims}
+		model := onnxmodel.Model{
+			Nodes:  []onnxmodel.Node{{Op: "Neg", Inputs: []string{"x"}, Outputs: []string{"y"}}},
+			Inputs: []onnxmodel.Value{x}, Outputs: []onnxmodel.Value{y, x},
+		}
+		session := load(t, model.Encode(), inference.Options{})
+		memory := arena.New("test", 1<<20, 1<<20)
+		defer memory.Close()
+		slot, err := session.NewSlot(memory)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, values := range [][]float32{{5, 6}, {7, -8}} {
+			got, err := inference.Run(t.Context(), session.Signature(), slot, []tensor.Tensor{onnxmodel.Floats("x", []int64{2}, values...)})
+			want := []tensor.Tensor{onnxmodel.Floats("y", []int64{2}, -values[0], -values[1]), onnxmodel.Floats("x", []int64{2}, values...)}
+			if diff := cmp.Diff(want, got); diff != "" || err != nil {
+				t.Errorf("%s: %v (-want +got):\n%s", name, err, diff)
+			}
+		}
+	}
+}
+
 const noKernel = "Export the model with another element type: ONNX Runtime has this operator for others."
 
 func TestModelsThatCannotBeLoadedAreRefusedInTheLibrarysWords(t *testing.T) {

@@ -13,6 +13,7 @@ import (
 	"verge/internal/fault"
 	"verge/internal/inference"
 	"verge/internal/native"
+	"verge/internal/tensor"
 )
 
 // session is an OrtSession.
@@ -24,6 +25,7 @@ type session struct {
 	log     *slog.Logger
 	level   slog.Level
 	profile bool
+	passed  []passed
 
 	messages *journal // of the load
 	assigned []string // providers that operators were given to; nil where only the CPU was asked
@@ -168,8 +170,16 @@ func (s *session) describe() *fault.Error {
 				WithHint("Declare its shape in the model; dimensions may be dynamic.")
 		}
 	}
+	for i, spec := range s.signature.Outputs {
+		if j := inference.Index(s.signature.Inputs, spec.Name); j >= 0 && spec.DType != tensor.Bytes { // strings are fetched
+			s.passed = append(s.passed, passed{input: j, output: i})
+		}
+	}
 	return nil
 }
+
+// passed is an output that is an input.
+type passed struct{ input, output int }
 
 // Signature implements inference.Session.
 func (s *session) Signature() inference.Signature { return s.signature }

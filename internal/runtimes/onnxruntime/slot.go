@@ -199,7 +199,21 @@ func (n *slot) Run(ctx context.Context) ([]tensor.Tensor, error) {
 			return nil, err
 		}
 	}
-	return n.out.tensors, nil
+	return n.out.tensors, n.passThrough()
+}
+
+// passThrough fills outputs that are inputs: the library leaves memory that it is handed for
+// those as it was.
+func (n *slot) passThrough() error {
+	for _, p := range n.session.passed {
+		from, to := n.views[p.input], n.out.tensors[p.output].Data
+		if len(from) != len(to) {
+			return fault.New(fault.Internal, "onnxruntime.run", "output %q, which is an input, has %d bytes, want %d", n.session.signature.Outputs[p.output].Name, len(to), len(from)).
+				On(n.session.subject)
+		}
+		copy(to, from)
+	}
+	return nil
 }
 
 // outputMemory gets the arena's memory for outputs of the sizes that are known, and
