@@ -180,10 +180,12 @@ func (f *Findings) checkState(info *modelfile.Info) {
 }
 
 // defaultRuntime is the runtime of a format where the file names none; model is what is in
-// a TensorFlow Lite file, nil for another. Only the classic library drives an Edge TPU, and
-// runs some models.
+// a TensorFlow Lite file, nil for another. Only the classic library drives an Edge TPU,
+// opens delegates by path, and runs some models.
 func defaultRuntime(file *deployfile.File, format modelfile.Format, model *tflite.Model) string {
-	if format == modelfile.TFLite && (file.Deployment.DeviceType == device.TPU || model != nil && model.OnlyClassic() != "") {
+	delegate := func(p deployfile.Provider) bool { return strings.Contains(p.Name, "/") }
+	if format == modelfile.TFLite && (file.Deployment.DeviceType == device.TPU || slices.ContainsFunc(file.Deployment.Providers, delegate) ||
+		model != nil && model.OnlyClassic() != "") {
 		return "tflite"
 	}
 	return RuntimesOf(format)[0]

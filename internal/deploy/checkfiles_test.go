@@ -148,6 +148,18 @@ func TestWhatOnlyTheClassicLibraryRunsIsRunThere(t *testing.T) {
 	}
 }
 
+func TestADelegateByPathIsOpenedByTheClassicLibrary(t *testing.T) {
+	for keys, want := range map[string]string{`{"providers":["/lib/libx.so"]}`: "tflite", `{"providers":["XNNPACK"]}`: "litert"} {
+		file, err := deployfile.Parse([]byte(`{"model":{"path":"m"},"deployment":`+keys+`}`), "d.json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f := deploy.Check(file, look(tflitemodel.Join()), nil, machine{cpus: 4, memory: 1 << 32}, everyLibrary); f.Runtime != want || len(f.Problems) > 0 {
+			t.Errorf("%s: in %s, %v; want %s", keys, f.Runtime, f.Problems, want)
+		}
+	}
+}
+
 func TestWhatTheLibraryWillRefuseIsTold(t *testing.T) {
 	levitates := tflitemodel.Unknown()
 	fly := onnxmodel.Model{

@@ -219,6 +219,9 @@ func (c *checker) notes() {
 	f := c.file
 	switch device := f.Deployment.DeviceType; device {
 	case "cpu", "mobile", "embedded":
+		if len(f.Deployment.Providers) > 0 {
+			break // they may be for any device
+		}
 		c.note("has no effect on device_type "+device, "deployment", "gpu_memory_fraction")
 		c.note("has no effect on device_type "+device, "deployment", "fallback")
 	}

@@ -267,3 +267,18 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+func TestAFallbackFromNamedProvidersIsNoIdleKey(t *testing.T) {
+	for text, want := range map[string]int{
+		`{"model":{"path":"m"},"deployment":{"fallback":"none"}}`:                            1,
+		`{"model":{"path":"m"},"deployment":{"fallback":"none","providers":["CUDA","CPU"]}}`: 0,
+	} {
+		file, err := deployfile.Parse([]byte(text), "d.json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if notes := file.Notes(); len(notes) != want {
+			t.Errorf("%s: notes %v, want %d", text, notes, want)
+		}
+	}
+}

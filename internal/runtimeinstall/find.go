@@ -92,6 +92,9 @@ func (r *Runtimes) search(p pin) (all []Found, looked []string) {
 			}
 			seen = append(seen, info)
 			found.Source, found.Err = source, r.fits(found.Path)
+			if found.Err == nil {
+				found.Err = r.companions(found)
+			}
 			all = append(all, found)
 		}
 	}
@@ -195,6 +198,27 @@ func libraryIn(root sysroot.Root, file, name string) (number, path string, ok bo
 func (r *Runtimes) fits(name string) error {
 	if e, ok := errors.AsType[*fault.Error](r.system().Check(name)); ok {
 		return e.On("") // the path stands beside it, in a field of its own
+	}
+	return nil
+}
+
+// companions says why what a library loads from its own folder cannot be loaded, or nil:
+// the C interface of OpenVINO is a small library that needs less than the one behind it.
+func (r *Runtimes) companions(found Found) error {
+	if found.Name != "openvino" {
+		return nil
+	}
+	beside, err := filepath.Glob(filepath.Join(filepath.Dir(found.Path), "libopenvino*.so*"))
+	if err != nil {
+		return nil //nolint:nilerr // never: the pattern is right
+	}
+	for _, path := range beside {
+		if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() || path == found.Path {
+			continue
+		}
+		if err := r.fits(path); err != nil {
+			return err
+		}
 	}
 	return nil
 }

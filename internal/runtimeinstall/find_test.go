@@ -239,6 +239,28 @@ func TestLinksOfAnotherRootStayThere(t *testing.T) {
 	}
 }
 
+func TestALibraryIsOfNoUseWithoutTheOneBehindIt(t *testing.T) {
+	libm, err := filepath.Glob("/lib*/*-linux-gnu/libm.so.6")
+	if err != nil || len(libm) == 0 {
+		t.Skip("needs libm of the GNU C library")
+	}
+	data, err := os.ReadFile(libm[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, configured, _, _ := machine(t)
+	dir := filepath.Join(configured, "openvino/2026.4.1")
+	write(t, filepath.Join(dir, "libopenvino_c.so.2026.4.1"), library("x"))
+	if _, err = r.Find("openvino"); err != nil {
+		t.Fatalf("Find = %v", err)
+	}
+	write(t, filepath.Join(dir, "libopenvino.so.2641"), bytes.ReplaceAll(data, []byte("\x00GLIBC_2."), []byte("\x00GLIBC_9.")))
+	_, err = r.Find("openvino")
+	if err == nil || !strings.Contains(fault.Message(err), "libopenvino_c.so.2026.4.1: the library needs glibc 9.") {
+		t.Errorf("Find = %v, want what libopenvino.so needs", err)
+	}
+}
+
 func TestTheRootMayBeTheCurrentDirectory(t *testing.T) {
 	root := t.TempDir()
 	write(t, filepath.Join(root, "usr/lib/libonnxruntime.so.1.30.0"), library("x"))

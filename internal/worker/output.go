@@ -43,9 +43,20 @@ func (o *output) String() string {
 	return strings.ToValidUTF8(string(o.tail), "�")
 }
 
+// beforeReport cuts off what Go writes when a process crashes: stacks and registers, whose
+// reason is told elsewhere.
+func beforeReport(text string) string {
+	for _, begin := range []string{"SIGSEGV: ", "SIGABRT: ", "SIGBUS: ", "SIGILL: ", "SIGFPE: ", "fatal error: ", "unexpected fault address "} {
+		if i := strings.Index("\n"+text, "\n"+begin); i >= 0 {
+			text = text[:i]
+		}
+	}
+	return text
+}
+
 // last returns the last lines, at most n bytes, fit to be shown.
 func (o *output) last(n int) string {
-	text := strings.TrimSpace(o.String())
+	text := strings.TrimSpace(beforeReport(o.String()))
 	if len(text) > n {
 		text = text[len(text)-n:]
 		if _, rest, ok := strings.Cut(text, "\n"); ok {

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -27,6 +28,7 @@ type process struct {
 	started time.Time
 	group   *sandbox.Group
 	output  *output
+	library string        // file of the inference library; "" where it is none
 	work    *net.UnixConn // runs; written by the slots
 	control *net.UnixConn // all else; written by several, read by listen
 	wg      sync.WaitGroup
@@ -61,7 +63,7 @@ func (h *Host) spawn(o order, model []int, log *slog.Logger, level slog.Level) (
 		return nil, err
 	}
 	p := &process{
-		cfg: h.cfg, limit: o.Options.MemoryLimit, group: group, output: &output{log: log, level: level, records: h.cfg.LogRecords},
+		cfg: h.cfg, limit: o.Options.MemoryLimit, library: o.Library, group: group, output: &output{log: log, level: level, records: h.cfg.LogRecords},
 		loaded: make(chan loaded, 1), exited: make(chan struct{}), done: make(chan struct{}), conns: map[*net.UnixConn]bool{},
 	}
 	var files []*os.File // the worker's ends, and what to close where this fails
@@ -190,10 +192,22 @@ func (p *process) crashed() bool {
 	return p.cause == nil && !killed && fault.KindOf(p.death) != fault.Exhausted
 }
 
+// crashHint says what to do where a process crashed while it loaded.
+func crashHint(library string) string {
+	name := "The library"
+	if library != "" {
+		name = filepath.Base(library)
+	}
+	return name + ", or what it loaded besides, crashed: install it again, or leave out the provider."
+}
+
 // lost is the error for who needed the process when it died.
 func (p *process) lost(op, when string) error {
 	e := fault.New(fault.Internal, op, "the worker died %s: %w", when, p.death)
 	e.Kind = fault.KindOf(p.death)
+	if op == "worker.load" && p.output.crash() != "" && e.Kind == fault.Internal {
+		e.Hint = crashHint(p.library)
+	}
 	if last := p.output.last(maxHint); last != "" && op == "worker.load" {
 		e.Err = fmt.Errorf("%w; last output: %s", e.Err, last)
 	}
