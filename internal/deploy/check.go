@@ -120,6 +120,9 @@ func (f *Findings) checkModel(file *deployfile.File, model modelfile.File) {
 	}
 	f.checkEdgeTPU(file, info)
 	f.checkState(info)
+	if info.TFLite != nil && len(info.TFLite.MissingFiles) > 0 {
+		f.warn("model.path: the metadata name %s, which is not behind the model: the end of the file may be cut off", fault.Clip(strings.Join(info.TFLite.MissingFiles, ", ")))
+	}
 	if info.OpenVINO != nil && info.OpenVINO.UnusedBytes > 0 {
 		f.warn("model.path: the .bin file has %d bytes behind the last one that the .xml file uses: it may be another model's", info.OpenVINO.UnusedBytes)
 	}

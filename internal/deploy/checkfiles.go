@@ -53,8 +53,11 @@ func (f *Findings) checkVariants(file *deployfile.File, variants []modelfile.Fil
 // holds the cases against what the model's file declares, where it does.
 func (f *Findings) CheckData(file *deployfile.File, labels, golden []byte) {
 	if labels != nil {
-		if _, err := dataset.ReadLabels(labels); err != nil {
+		names, err := dataset.ReadLabels(labels)
+		if err != nil {
 			f.fault("model.labels", err)
+		} else if output, values := f.scores(); values > 1 && values != len(names) {
+			f.warn("model.labels: it has %d names, and output %q has %d values: no class will be named", len(names), output, values)
 		}
 	}
 	if golden == nil || !hasGolden(file) {
@@ -73,6 +76,23 @@ func (f *Findings) CheckData(file *deployfile.File, labels, golden []byte) {
 	if err != nil {
 		f.fault(goldenKey, err)
 	}
+}
+
+// scores returns the first output and how many values it has for one sample, where the
+// model's file says so in one row; else 0.
+func (f *Findings) scores() (name string, values int) {
+	if f.Model == nil || len(f.Model.Signature.Outputs) == 0 {
+		return "", 0
+	}
+	output := f.Model.Signature.Outputs[0]
+	for k, dim := range output.Shape {
+		if last := k == len(output.Shape)-1; last {
+			return output.Name, int(max(dim, 0))
+		} else if dim != 1 && (k > 0 || dim >= 0) {
+			break
+		}
+	}
+	return "", 0
 }
 
 // goldenKey is where a deployment file names golden cases.

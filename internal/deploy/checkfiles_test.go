@@ -148,6 +148,30 @@ func TestWhatOnlyTheClassicLibraryRunsIsRunThere(t *testing.T) {
 	}
 }
 
+func TestLabelsOfAnotherLengthAreTold(t *testing.T) {
+	for name, tt := range map[string]struct {
+		shape  []any
+		labels string
+		want   []string
+	}{
+		"as many":          {[]any{"n", 3}, "a\nb\nc\n", nil},
+		"fewer":            {[]any{"n", 3}, "a\nb\n", []string{`model.labels: it has 2 names, and output "y" has 3 values: no class will be named`}},
+		"no row of scores": {[]any{"n", 2, 3}, "a\n", nil},
+		"open":             {[]any{1, "n"}, "a\n", nil},
+	} {
+		file, err := deployfile.Parse([]byte(`{"model":{"path":"m","labels":"l"}}`), "d.json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := deploy.Check(file, look(onnxmodel.Identity(tensor.FP32, tt.shape...)), nil, machine{cpus: 4, memory: 1 << 32}, everyLibrary)
+		before := len(f.Warnings)
+		f.CheckData(file, []byte(tt.labels), nil)
+		if diff := cmp.Diff(tt.want, append([]string(nil), f.Warnings[before:]...)); diff != "" {
+			t.Errorf("%s: warnings (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
 func TestADelegateByPathIsOpenedByTheClassicLibrary(t *testing.T) {
 	for keys, want := range map[string]string{`{"providers":["/lib/libx.so"]}`: "tflite", `{"providers":["XNNPACK"]}`: "litert"} {
 		file, err := deployfile.Parse([]byte(`{"model":{"path":"m"},"deployment":`+keys+`}`), "d.json")

@@ -47,7 +47,11 @@ type Model struct {
 
 	Metadata *Metadata      `json:"metadata,omitempty"` // nil where the file has none, or none that can be read
 	Files    []AppendedFile `json:"files,omitempty"`    // in the archive that is appended to the model
-	Notes    []string       `json:"notes,omitempty"`    // facts that a person should know, one sentence each
+	// MissingFiles are those that the metadata name and the archive does not have: the end of
+	// the file may be cut off.
+	MissingFiles []string `json:"missing_files,omitempty"`
+
+	Notes []string `json:"notes,omitempty"` // facts that a person should know, one sentence each
 }
 
 // OperatorCount says how often an operator is written in the file. The
@@ -75,6 +79,22 @@ func (m *Model) CustomOperators() []string {
 	}
 	slices.Sort(custom)
 	return slices.Compact(custom)
+}
+
+// missingFiles returns the label files that the metadata name and that are not appended.
+func (m *Model) missingFiles() (missing []string) {
+	if m.Metadata == nil {
+		return nil
+	}
+	for _, o := range m.Metadata.Outputs {
+		for _, name := range o.Labels {
+			there := slices.ContainsFunc(m.Files, func(f AppendedFile) bool { return clean(f.Name) == clean(name) })
+			if !there && !slices.Contains(missing, name) {
+				missing = append(missing, name)
+			}
+		}
+	}
+	return missing
 }
 
 // OnlyClassic says why LiteRT cannot serve the model as the classic TensorFlow Lite library
@@ -127,6 +147,10 @@ func (p *parser) note() {
 		p.addNote("Schema version %d is newer than %d, the newest that this version knows: a library may refuse it.", v, schemaVersion)
 	}
 	p.m.VariableTensors = p.variables
+	p.m.MissingFiles = p.m.missingFiles()
+	for _, name := range p.m.MissingFiles {
+		p.addNote("The metadata name the file %s, which is not behind the model: the end may be cut off.", fault.Clip(name))
+	}
 	if p.m.Stateful = p.stateful(); p.m.Stateful {
 		p.addNote("The model keeps values from one run to the next: an answer depends on the requests before it.")
 	}
