@@ -150,15 +150,22 @@ func TestALibraryForAnotherMachineIsListedButNotUsed(t *testing.T) {
 	}
 }
 
-func TestALibraryThatThisSystemCannotLoadIsPassedOver(t *testing.T) {
-	libm, err := filepath.Glob("/lib*/*-linux-gnu/libm.so.6")
-	if err != nil || len(libm) == 0 {
+// libm returns this system's libm.so.6, a real library that needs the GNU C library.
+func libm(t *testing.T) []byte {
+	t.Helper()
+	found, err := filepath.Glob("/lib*/*-linux-gnu/libm.so.6")
+	if err != nil || len(found) == 0 {
 		t.Skip("needs libm of the GNU C library")
 	}
-	data, err := os.ReadFile(libm[0])
+	data, err := os.ReadFile(found[0])
 	if err != nil {
 		t.Fatal(err)
 	}
+	return data
+}
+
+func TestALibraryThatThisSystemCannotLoadIsPassedOver(t *testing.T) {
+	data := libm(t)
 	for name, tt := range map[string]struct {
 		data       []byte
 		text, hint string
@@ -188,14 +195,7 @@ func TestALibraryThatThisSystemCannotLoadIsPassedOver(t *testing.T) {
 }
 
 func TestALibraryBelowAnotherRootIsHeldAgainstThatSystem(t *testing.T) {
-	libm, err := filepath.Glob("/lib*/*-linux-gnu/libm.so.6")
-	if err != nil || len(libm) == 0 {
-		t.Skip("needs libm of the GNU C library")
-	}
-	data, err := os.ReadFile(libm[0])
-	if err != nil {
-		t.Fatal(err)
-	}
+	data := libm(t)
 	for libc, want := range map[string][2]string{
 		"glibc 9.1": {}, "": {}, "glibc": {},
 		"glibc 2.1": {", this system has glibc 2.1 (looked in ", "Use a newer release of the system, or an older version of the library."},
@@ -240,22 +240,15 @@ func TestLinksOfAnotherRootStayThere(t *testing.T) {
 }
 
 func TestALibraryIsOfNoUseWithoutTheOneBehindIt(t *testing.T) {
-	libm, err := filepath.Glob("/lib*/*-linux-gnu/libm.so.6")
-	if err != nil || len(libm) == 0 {
-		t.Skip("needs libm of the GNU C library")
-	}
-	data, err := os.ReadFile(libm[0])
-	if err != nil {
-		t.Fatal(err)
-	}
+	data := libm(t)
 	r, configured, _, _ := machine(t)
 	dir := filepath.Join(configured, "openvino/2026.4.1")
 	write(t, filepath.Join(dir, "libopenvino_c.so.2026.4.1"), library("x"))
-	if _, err = r.Find("openvino"); err != nil {
+	if _, err := r.Find("openvino"); err != nil {
 		t.Fatalf("Find = %v", err)
 	}
 	write(t, filepath.Join(dir, "libopenvino.so.2641"), bytes.ReplaceAll(data, []byte("\x00GLIBC_2."), []byte("\x00GLIBC_9.")))
-	_, err = r.Find("openvino")
+	_, err := r.Find("openvino")
 	if err == nil || !strings.Contains(fault.Message(err), "libopenvino_c.so.2026.4.1: the library needs glibc 9.") {
 		t.Errorf("Find = %v, want what libopenvino.so needs", err)
 	}
