@@ -132,6 +132,9 @@ func FuzzMessage(f *testing.F) {
 	out, region, offsets := outputs()
 	body := worker.AppendOutputs(specs(), out, offsets)
 	f.Add(append(worker.Fields{Op: worker.OpDone, Slot: 1, Sequence: 2, Count: 3, Size: uint64(len(body))}.Append(nil), body...))
+	out[0].Shape, out[0].Data = []int64{1, 1 << 45, 0}, nil
+	other := worker.AppendOutputs(specs(), out, offsets)
+	f.Add(append(worker.Fields{Op: worker.OpDone, Slot: 1, Sequence: 2, Count: 3, Size: uint64(len(other))}.Append(nil), other...))
 	text := worker.AppendError(fault.New(fault.Invalid, "x", "no").WithHint("yes"))
 	f.Add(append(worker.Fields{Op: worker.OpError, Status: 1, Size: uint64(len(text))}.Append(nil), text...))
 	f.Add(worker.Fields{Op: worker.OpGrow, Size: 1 << 40}.Append(nil))
@@ -144,10 +147,7 @@ func FuzzMessage(f *testing.F) {
 			t.Fatalf("header %+v comes back as %+v, %v", h, again, err)
 		}
 		if out, err := worker.ParseOutputs(body, specs(), region); err == nil {
-			for i, o := range out {
-				if err := specs()[i].CheckShape(o.Shape); err != nil {
-					t.Fatalf("output %d %v", i, err)
-				}
+			for i, o := range out { // of any shape, not just the one that the model declares
 				if err := tensor.CheckData(o.DType, o.Shape, o.Data); err != nil && o.DType != tensor.Bool {
 					t.Fatalf("output %d: %v", i, err)
 				}
