@@ -293,6 +293,21 @@ func TestGoldenAnswersDoWhereTheReferenceGivesNone(t *testing.T) {
 	}
 }
 
+func TestAReferenceThatContradictsTheGoldenAnswersIsNoMeasure(t *testing.T) {
+	w := newWorld()
+	w.golden = true
+	own := w.add("own", 1, func(m *model) { m.add = 1 })
+	good := w.add("good", 10, nil)
+	p := plan(own, []choice.Way{own, good})
+	p.Golden = true
+	got, err := choice.Choose(t.Context(), w.env(), p)
+	const reason = `input 0: output "y" element 1 is 1, want 0 within 0.0001`
+	const note = "the reference, own (fp32) in r on cpu, 1 run of 1 thread, does not give the golden answers, with which others were compared: " + reason
+	if err != nil || got.Taken != good || !strings.HasPrefix(outcomes(got)[0], "own: refused: "+reason) || len(got.Notes) != 1 || !strings.HasPrefix(got.Notes[0], note) {
+		t.Errorf("Choose = %v, %v, %q, notes %q; want good, own refused, and %q", got.Taken, err, outcomes(got), got.Notes, note)
+	}
+}
+
 func TestTheBudgetEndsTheTrials(t *testing.T) {
 	w := newWorld()
 	p := plan(w.add("own", 10, nil), []choice.Way{w.add("a", 10, nil), w.add("b", 1, nil)})

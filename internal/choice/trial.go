@@ -43,6 +43,7 @@ func (c *choosing) ask(ctx context.Context) error {
 	}
 	switch {
 	case err == nil:
+		c.believe()
 		return nil
 	case ctx.Err() != nil:
 		return fault.New(fault.KindOf(ctx.Err()), "choice.choose", "stopped while it chose: %w", ctx.Err())
@@ -56,6 +57,29 @@ func (c *choosing) ask(ctx context.Context) error {
 	c.answers = golden(c.probes)
 	c.result.Notes = append(c.result.Notes, fmt.Sprintf("the reference, %s, gave no answers, so that others were compared with the golden ones: %s", c.plan.Reference, Reason(c.env.Name, err)))
 	return nil
+}
+
+// believe compares the reference's answers with those that are known to be right. Where it
+// is of another opinion, it is no measure for the others.
+func (c *choosing) believe() {
+	for i, p := range c.probes {
+		if reason := c.differing(c.plan.Reference, i, p.Outputs, c.signature.Outputs, c.answers[i]); reason != "" {
+			c.answers = golden(c.probes)
+			c.result.Notes = append(c.result.Notes, fmt.Sprintf("the reference, %s, does not give the golden answers, with which others were compared: %s", c.plan.Reference, reason))
+			return
+		}
+	}
+}
+
+// differing says how the answers got of a way to a probe are not the wanted ones, or "".
+func (c *choosing) differing(w Way, probe int, want []tensor.Tensor, specs []inference.Spec, got []tensor.Tensor) string {
+	for _, output := range want {
+		spec := c.signature.Outputs[inference.Index(c.signature.Outputs, output.Name)]
+		if reason := c.disagrees(w, spec, output, got[inference.Index(specs, output.Name)]); reason != "" {
+			return fmt.Sprintf("input %d: output %q %s", probe, output.Name, reason)
+		}
+	}
+	return ""
 }
 
 // golden are the answers that are known.
@@ -173,11 +197,8 @@ func (c *choosing) compare(ctx context.Context, w Way, session inference.Session
 		return "", false, err
 	}
 	for i, want := range c.answers {
-		for _, output := range want {
-			spec := c.signature.Outputs[inference.Index(c.signature.Outputs, output.Name)]
-			if reason := c.disagrees(w, spec, output, got[i][inference.Index(g.Outputs, output.Name)]); reason != "" {
-				return fmt.Sprintf("input %d: output %q %s", i, output.Name, reason), false, nil
-			}
+		if reason := c.differing(w, i, want, g.Outputs, got[i]); reason != "" {
+			return reason, false, nil
 		}
 	}
 	return "", false, nil

@@ -317,6 +317,14 @@ func TestARollbackIsFollowedToItsEnd(t *testing.T) {
 	}
 }
 
+func TestAVersionToReturnToIsOneOrMore(t *testing.T) {
+	n := (&fakeNode{}).start(t)
+	r := verge(t, "rollback", "digits", "--to", "0", "--node", n.address)
+	if r.status != 2 || !strings.Contains(r.err, "--to is 0, want a version, 1 or more") || len(n.changes) > 0 {
+		t.Errorf("asked %q:\n%s", n.changes, r.transcript())
+	}
+}
+
 func TestAVersionIsPinnedByItsName(t *testing.T) {
 	n := (&fakeNode{}).start(t)
 	verge(t, "pin", "digits@2", "--node", n.address).want(t, 0, "digits@2 is kept\n", "")
@@ -334,5 +342,15 @@ func TestAModelIsNotTakenForItsDeploymentFile(t *testing.T) {
 		path := "../../examples/digits/" + name
 		verge(t, "check", path).want(t, 1, "", "verge: "+path+": it is a model ("+format+"), want the file that describes its deployment\n"+
 			`Hint: Write one beside it, such as deployment.json with {"model": {"path": "`+name+`"}}, and name that.`+"\n")
+	}
+}
+
+func TestWhatIsNamedLikeAModelIsNoDeploymentFile(t *testing.T) {
+	path := write(t, t.TempDir(), "digits.onnx", []byte("Sorry, this page was moved.\n"))
+	inspected := verge(t, "inspect", path)
+	for _, command := range []string{"explain", "check"} {
+		if r := verge(t, command, path); r.status != 1 || r.err != inspected.err || !strings.Contains(r.err, "model") {
+			t.Errorf("%s:\n%s\nwant what inspect says:\n%s", command, r.transcript(), inspected.transcript())
+		}
 	}
 }

@@ -27,11 +27,7 @@ func (w *watchCommand) Run(c *call) error {
 	if err != nil {
 		return err
 	}
-	shown := newView(c.std, w.JSON)
-	defer shown.close()
-	shown.begin(d)
-	f := follower{call: c, node: node, id: d.ID, view: shown, watching: true}
-	return f.follow()
+	return c.follow(d, follower{node: node, watching: true}, w.JSON)
 }
 
 type cancelCommand struct {

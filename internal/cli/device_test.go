@@ -44,7 +44,7 @@ func archOf(name string) string {
 func TestDeviceOfAnEmptyRootFindsNothing(t *testing.T) {
 	dir := t.TempDir()
 	r := verge(t, "device", "--root", dir, "--arch", "arm64")
-	if !strings.Contains(r.out, " (arm64), ") || !strings.Contains(r.out, "\nthrottling  none seen\n") || strings.Contains(r.out, "\ndisk ") ||
+	if !strings.Contains(r.out, "processor   unknown (arm64)\n") || !strings.Contains(r.out, "\nthrottling  none seen\n") || strings.Contains(r.out, "\ndisk ") ||
 		!strings.Contains(r.out, "\ntpu         none (looked for /dev/apex_[0-9]*, ") || r.status != 0 || r.err != "" {
 		t.Errorf("%s", r.transcript())
 	}

@@ -60,7 +60,11 @@ func (c *call) showDevice(d *client.Device, libraries []runtimeinstall.Found) er
 }
 
 func (t *table) showProcessor(d *client.Device) {
-	t.row("processor", "%s (%s), %d %s, %d usable", cmp.Or(d.CPU.Model, "unknown"), d.CPU.Architecture, d.CPU.Logical, plural(d.CPU.Logical, "thread"), d.CPU.Usable)
+	processor := fmt.Sprintf("%s (%s)", cmp.Or(d.CPU.Model, "unknown"), d.CPU.Architecture)
+	if n := d.CPU.Logical; n > 0 { // else nothing tells
+		processor += fmt.Sprintf(", %d %s, %d usable", n, plural(n, "thread"), d.CPU.Usable)
+	}
+	t.row("processor", "%s", processor)
 	if len(d.CPU.Features) > 0 {
 		t.row("features", "%s", strings.Join(d.CPU.Features, " "))
 	}

@@ -22,6 +22,14 @@ type follower struct {
 	watching bool // somebody else's deployment, which a signal does not cancel
 }
 
+// follow shows a deployment from its beginning to its end.
+func (c *call) follow(d *client.Deployment, f follower, events bool) error {
+	f.call, f.id, f.view = c, d.ID, newView(c.std, events)
+	defer f.view.close()
+	f.view.begin(d)
+	return f.follow()
+}
+
 // follow goes on over connections that break. A signal before the switch cancels
 // the deployment, one after it leaves it to the node.
 func (f *follower) follow() error {

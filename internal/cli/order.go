@@ -86,12 +86,18 @@ func notAModel(path string) error {
 	}
 	defer file.Close() //nolint:errcheck // only read
 	format, err := modelfile.Sniff(file, size)
-	if err != nil {
+	switch {
+	case err != nil && slices.Contains(modelEndings(), strings.ToLower(filepath.Ext(path))):
+		return about(path, err)
+	case err != nil:
 		return nil
 	}
 	return fault.New(fault.Invalid, "cli.order", "it is a model (%s), want the file that describes its deployment", format).On(path).
 		WithHint(`Write one beside it, such as deployment.json with {"model": {"path": %q}}, and name that.`, filepath.Base(path))
 }
+
+// modelEndings are those of files that nobody gives to a deployment file.
+func modelEndings() []string { return []string{".onnx", ".tflite", ".xml", ".plan", ".engine"} }
 
 // open opens the files that the deployment file names, and tells of all that
 // cannot be.

@@ -315,3 +315,21 @@ func TestAnAnswerThatIsNoNumberIsNullInJSON(t *testing.T) {
 		t.Errorf("%s", r.transcript())
 	}
 }
+
+func TestStringsAreWholeInJSON(t *testing.T) {
+	n := digits(t)
+	n.outputs = `[{"name":"none","datatype":"BYTES","shape":[0],"data":[]},{"name":"some","datatype":"BYTES","shape":[2],"parameters":{"binary_data_size":12}}]`
+	n.blob = []byte("\x02\x00\x00\x00ok\x02\x00\x00\x00\xff\xfe")
+	var got struct {
+		Outputs []struct{ Data json.RawMessage }
+	}
+	r := verge(t, "predict", "digits", write(t, t.TempDir(), "x.npy", npy("1, 1, 8, 8", make([]float32, 64)...)), "--json", "--node", n.address)
+	if err := json.Unmarshal([]byte(r.out), &got); err != nil || len(got.Outputs) != 2 {
+		t.Fatalf("%v:\n%s", err, r.transcript())
+	}
+	for i, want := range []string{`[]`, `["ok",{"b64":"//4="}]`} {
+		if data := string(got.Outputs[i].Data); data != want {
+			t.Errorf("output %d is %s, want %s", i, data, want)
+		}
+	}
+}

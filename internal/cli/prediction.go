@@ -30,7 +30,7 @@ type outputValues struct {
 	Name     string  `json:"name"`
 	Datatype string  `json:"datatype"`
 	Shape    []int64 `json:"shape"`
-	Data     any     `json:"data"` // numbers, or strings for BYTES
+	Data     any     `json:"data"` // numbers, or texts for BYTES
 }
 
 // numbers are floating-point values. JSON has no NaN and no infinities: they are
@@ -43,6 +43,21 @@ func (n numbers) MarshalJSON() ([]byte, error) {
 	for i := range n {
 		if !math.IsNaN(n[i]) && !math.IsInf(n[i], 0) {
 			out[i] = &n[i]
+		}
+	}
+	return json.Marshal(out)
+}
+
+// texts are strings. One that is not UTF-8 is {"b64": …} in JSON, as TensorFlow Serving
+// writes it.
+type texts []string
+
+// MarshalJSON implements json.Marshaler.
+func (t texts) MarshalJSON() ([]byte, error) {
+	out := make([]any, len(t))
+	for i, s := range t {
+		if out[i] = s; !utf8.ValidString(s) {
+			out[i] = map[string][]byte{"b64": []byte(s)}
 		}
 	}
 	return json.Marshal(out)
@@ -67,7 +82,8 @@ func newPrediction(answer *client.InferResponse, begin time.Time, latency time.D
 func valuesOf(t *client.Tensor) (any, error) {
 	switch t.Datatype {
 	case "BYTES":
-		return t.Strings()
+		values, err := t.Strings()
+		return texts(values), err
 	case "INT64":
 		return t.Int64s()
 	case "UINT64":

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -10,9 +11,17 @@ import (
 
 type rollbackCommand struct {
 	Model  string `arg:"" help:"Name of the model."`
-	To     int    `placeholder:"N" help:"Version to return to; without it, the one before the one that serves."`
+	To     *int   `placeholder:"N" help:"Version to return to; without it, the one before the one that serves."`
 	Reason string `placeholder:"TEXT" help:"Why, for the record."`
 	JSON   bool   `help:"Print events, one JSON object a line."`
+}
+
+// Validate is called by kong.
+func (r *rollbackCommand) Validate() error {
+	if r.To != nil && *r.To < 1 {
+		return fmt.Errorf("--to is %d, want a version, 1 or more", *r.To)
+	}
+	return nil
 }
 
 // Run rolls back, and follows until the end.
@@ -22,15 +31,15 @@ func (r *rollbackCommand) Run(c *call) error {
 		return err
 	}
 	defer node.Close()
-	d, err := node.Rollback(c, r.Model, client.RollbackRequest{To: r.To, Reason: r.Reason})
+	req := client.RollbackRequest{Reason: r.Reason}
+	if r.To != nil {
+		req.To = *r.To
+	}
+	d, err := node.Rollback(c, r.Model, req)
 	if err != nil {
 		return err
 	}
-	shown := newView(c.std, r.JSON)
-	defer shown.close()
-	shown.begin(d)
-	f := follower{call: c, node: node, id: d.ID, view: shown}
-	return f.follow()
+	return c.follow(d, follower{node: node}, r.JSON)
 }
 
 type pinCommand struct {

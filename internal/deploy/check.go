@@ -10,7 +10,6 @@ import (
 	"verge/internal/fault"
 	"verge/internal/inference"
 	"verge/internal/modelfile"
-	"verge/internal/modelfile/tflite"
 )
 
 // Machine is what a check must know of this device.
@@ -132,7 +131,7 @@ func (f *Findings) checkModel(file *deployfile.File, model modelfile.File) {
 	}
 	runtimes := RuntimesOf(info.Format)
 	if f.Runtime == "" {
-		f.Runtime = defaultRuntime(file, info.Format, info.TFLite)
+		f.Runtime, _ = defaultRuntime(file, info)
 	}
 	if !slices.Contains(runtimes, f.Runtime) {
 		f.problem(fault.Unsupported, "deployment.runtime", "Leave deployment.runtime out.",
@@ -182,34 +181,6 @@ func (f *Findings) checkState(info *modelfile.Info) {
 	}
 }
 
-// defaultRuntime is the runtime of a format where the file names none; model is what is in
-// a TensorFlow Lite file, nil for another. Only the classic library drives an Edge TPU,
-// opens delegates by path, and runs some models.
-func defaultRuntime(file *deployfile.File, format modelfile.Format, model *tflite.Model) string {
-	delegate := func(p deployfile.Provider) bool { return strings.Contains(p.Name, "/") }
-	if format == modelfile.TFLite && (file.Deployment.DeviceType == device.TPU || slices.ContainsFunc(file.Deployment.Providers, delegate) ||
-		model != nil && model.OnlyClassic() != "") {
-		return "tflite"
-	}
-	return RuntimesOf(format)[0]
-}
-
-// RuntimesOf are the runtimes that run a format, the one that does so by default
-// first.
-func RuntimesOf(format modelfile.Format) []string {
-	switch format {
-	case modelfile.ONNX:
-		return []string{"onnxruntime", "openvino"}
-	case modelfile.TFLite:
-		return []string{"litert", "tflite", "openvino"}
-	case modelfile.OpenVINO:
-		return []string{"openvino"}
-	case modelfile.TensorRT:
-		return []string{"tensorrt"}
-	}
-	return []string{string(format)}
-}
-
 // checkPackages looks for each of required_packages, and for the runtime's library.
 func (f *Findings) checkPackages(file *deployfile.File, libraries Libraries) {
 	for i, requirement := range file.RequiredPackages {
@@ -245,14 +216,27 @@ func (f *Findings) checkLibrary(file *deployfile.File, libraries Libraries) {
 	}
 	d, other := file.Deployment, f.otherRuntime(libraries)
 	switch {
-	case other == "":
-		f.fault(key, err)
-	case d.OptimizationLevel >= levelMeasured && d.Runtime == "" && len(d.Providers) == 0:
+	case other != "" && d.OptimizationLevel >= levelMeasured && d.Runtime == "" && len(d.Providers) == 0:
 		f.warn("%s: %s is not installed; %s is what others are compared with", key, f.Runtime, other)
 		f.Runtime = other
+	case f.variantRuns(file, libraries):
+		f.warn("%s: %s is not installed: model.path itself is not tried", key, f.Runtime)
+	case other == "":
+		f.fault(key, err)
 	default:
 		f.problem(fault.KindOf(err), key, orRuntime(fault.HintOf(err), other), "%s", fault.Message(err))
 	}
+}
+
+// variantRuns says whether the file names a variant that a runtime which is here runs.
+func (f *Findings) variantRuns(file *deployfile.File, libraries Libraries) bool {
+	return slices.ContainsFunc(f.Variants, func(info *modelfile.Info) bool {
+		if info == nil {
+			return false
+		}
+		_, err := libraries(runtimeOf(file, info))
+		return err == nil
+	})
 }
 
 // otherRuntime is the first other runtime that is here and runs the model's format, or
@@ -262,10 +246,7 @@ func (f *Findings) otherRuntime(libraries Libraries) string {
 		return ""
 	}
 	for _, name := range RuntimesOf(f.Model.Format) {
-		if name == "litert" && f.Model.TFLite != nil && f.Model.TFLite.OnlyClassic() != "" {
-			continue
-		}
-		if _, err := libraries(name); err == nil && name != f.Runtime {
+		if _, err := libraries(name); err == nil && name != f.Runtime && unfit(name, f.Model) == "" {
 			return name
 		}
 	}

@@ -2,7 +2,7 @@ package deploy_test
 
 import (
 	"bytes"
-	"strings"
+	"encoding/binary"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -110,41 +110,84 @@ func TestWeightsOfAnotherModelAreTold(t *testing.T) {
 	}
 }
 
-func TestWhatOnlyTheClassicLibraryRunsIsRunThere(t *testing.T) {
+// secondFirst is a model whose first signature is of its second graph.
+func secondFirst() []byte {
+	graph := func(constant ...float32) tflitemodel.Graph {
+		data, _ := binary.Append([]byte{}, binary.LittleEndian, constant)
+		return tflitemodel.Graph{
+			Tensors: []tflitemodel.Tensor{
+				{Name: "x", DType: tensor.FP32, Shape: []int{2}}, {Name: "c", DType: tensor.FP32, Shape: []int{2}, Data: data}, {Name: "y", DType: tensor.FP32, Shape: []int{2}},
+			},
+			Operators: []tflitemodel.Operator{{Op: tflitemodel.Add, Inputs: []int{0, 1}, Outputs: []int{2}, Options: tflitemodel.Options{Table: 11}}},
+			Inputs:    []int{0}, Outputs: []int{2},
+		}
+	}
+	return tflitemodel.Model{
+		Graphs:     []tflitemodel.Graph{graph(1, 1), graph(2, 2)},
+		Signatures: []tflitemodel.Signature{{Key: "second", Inputs: []tflitemodel.Name{{Name: "x", Tensor: 0}}, Outputs: []tflitemodel.Name{{Name: "y", Tensor: 2}}, Graph: 1}},
+	}.Encode()
+}
+
+func TestARuntimeThatServesAModelAsSomethingElseIsPassedOver(t *testing.T) {
 	shared := tflitemodel.Model{Graphs: []tflitemodel.Graph{{
 		Tensors:   []tflitemodel.Tensor{{Name: "x", DType: tensor.FP32, Shape: []int{2}}, {Name: "y", DType: tensor.FP32, Shape: []int{2}}},
 		Operators: []tflitemodel.Operator{{Op: tflitemodel.ReLU, Inputs: []int{0}, Outputs: []int{1}}}, Inputs: []int{0}, Outputs: []int{1, 0},
 	}}}.Encode()
+	const classic, main = "Set deployment.runtime to tflite, or leave it out.", "Set deployment.runtime to litert, or leave it out."
+	texts := tflitemodel.Identity(tensor.Bytes, -1)
 	for name, tt := range map[string]struct {
-		model []byte
-		why   string
+		model            []byte
+		keys, taken, why string
+		hint             string // of what is refused
 	}{
-		"variable tensors":           {tflitemodel.Previous(), "the model has variable tensors, which LiteRT refuses"},
-		"strings":                    {tflitemodel.Identity(tensor.Bytes, -1), "the model takes or gives strings, which LiteRT cannot carry"},
-		"an output that is an input": {shared, "one tensor of the model is an input and an output, or two outputs, which LiteRT answers wrongly"},
+		"variable tensors":             {tflitemodel.Previous(), `{}`, "tflite", "the model has variable tensors, which LiteRT refuses", ""},
+		"and where all are measured":   {tflitemodel.Previous(), `{"optimization_level":2}`, "tflite", "the model has variable tensors, which LiteRT refuses", ""},
+		"and where it is asked for":    {tflitemodel.Previous(), `{"runtime":"litert"}`, "litert", "the model has variable tensors, which LiteRT refuses", classic},
+		"strings":                      {texts, `{}`, "tflite", "the model takes or gives strings, which LiteRT cannot carry", ""},
+		"in LiteRT":                    {texts, `{"runtime":"litert"}`, "litert", "the model takes or gives strings, which LiteRT cannot carry", classic},
+		"in OpenVINO":                  {texts, `{"runtime":"openvino"}`, "openvino", "the model takes or gives strings, which OpenVINO cannot carry", classic},
+		"an output that is an input":   {shared, `{}`, "tflite", "one tensor of the model is an input and an output, or two outputs, which LiteRT answers wrongly", ""},
+		"refused in LiteRT":            {shared, `{"runtime":"litert"}`, "litert", "one tensor of the model is an input and an output, or two outputs, which LiteRT answers wrongly", classic},
+		"another graph":                {secondFirst(), `{}`, "litert", "runs tflite by default", ""},
+		"another graph in the classic": {secondFirst(), `{"runtime":"tflite"}`, "tflite", "the first signature of the model is of subgraph 1, and tflite serves subgraph 0", main},
+		"another graph in OpenVINO":    {secondFirst(), `{"runtime":"openvino"}`, "openvino", "the first signature of the model is of subgraph 1, and openvino serves subgraph 0", main},
 	} {
-		for keys, want := range map[string]string{`{}`: "tflite", `{"optimization_level":2}`: "tflite", `{"runtime":"litert"}`: "litert"} {
-			file, err := deployfile.Parse([]byte(`{"model":{"path":"m"},"deployment":`+keys+`}`), "d.json")
-			if err != nil {
-				t.Fatal(err)
-			}
-			m := machine{cpus: 4, memory: 1 << 32}
-			f := deploy.Check(file, look(tt.model), nil, m, everyLibrary)
-			if f.Runtime != want {
-				t.Errorf("%s, %s: in %s, want %s", name, keys, f.Runtime, want)
-			}
-			if want == "tflite" {
-				x := f.Explain(file, m, everyLibrary)
-				if len(f.Problems) > 0 || x.Runtime.Taken != "tflite 1.30.0" || !strings.Contains(x.Runtime.Why, tt.why) {
-					t.Errorf("%s, %s: problems %v, explained %+v", name, keys, f.Problems, x.Runtime)
-				}
-				continue
-			}
-			refused := fault.Problem{Path: "deployment.runtime", Message: tt.why, Hint: "Set deployment.runtime to tflite, or leave it out."}
-			if len(f.Problems) != 1 || f.Problems[0] != refused {
-				t.Errorf("%s, %s: %+v, want %+v", name, keys, f.Problems, refused)
+		file, err := deployfile.Parse([]byte(`{"model":{"path":"m"},"deployment":`+tt.keys+`}`), "d.json")
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := machine{cpus: 4, memory: 1 << 32}
+		f := deploy.Check(file, look(tt.model), nil, m, everyLibrary)
+		x := f.Explain(file, m, everyLibrary)
+		for _, way := range x.Ways {
+			if way.Runtime == "litert" {
+				t.Errorf("%s: %s would be tried", name, way)
 			}
 		}
+		switch {
+		case f.Runtime != tt.taken:
+			t.Errorf("%s: in %s, want %s", name, f.Runtime, tt.taken)
+		case tt.hint == "" && (len(f.Problems) > 0 || x.Runtime.Taken != tt.taken+" 1.30.0" || x.Runtime.Why != tt.why):
+			t.Errorf("%s: problems %v, explained %+v; want %s", name, f.Problems, x.Runtime, tt.why)
+		case tt.hint != "" && (len(f.Problems) != 1 || f.Problems[0] != fault.Problem{Path: "deployment.runtime", Message: tt.why, Hint: tt.hint}):
+			t.Errorf("%s: %+v, want %s, and %s", name, f.Problems, tt.why, tt.hint)
+		}
+	}
+}
+
+func TestAnUnfitRuntimeIsNoAlternative(t *testing.T) {
+	file, err := deployfile.Parse([]byte(`{"model":{"path":"m"}}`), "d.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := machine{cpus: 4, memory: 1 << 32}
+	x := deploy.Check(file, look(tflitemodel.Identity(tensor.Bytes, -1)), nil, m, everyLibrary).Explain(file, m, everyLibrary)
+	want := []deploy.Alternative{
+		{Runtime: "litert", Provider: "XNNPACK", Device: "cpu", Missing: []string{"the model takes or gives strings, which LiteRT cannot carry"}},
+		{Runtime: "openvino", Provider: "CPU", Device: "cpu", Missing: []string{"the model takes or gives strings, which OpenVINO cannot carry"}},
+	}
+	if diff := cmp.Diff(want, x.Alternatives); diff != "" {
+		t.Errorf("alternatives (-want +got):\n%s", diff)
 	}
 }
 

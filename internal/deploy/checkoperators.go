@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"fmt"
 	"strings"
 
 	"verge/internal/deployfile"
@@ -12,6 +13,13 @@ import (
 // It is no problem: another build of the library may have it, or a delegate. What OpenVINO
 // has for files of other formats is not known here.
 func (f *Findings) checkOperators(file *deployfile.File, info *modelfile.Info) {
+	if why := unfit(f.Runtime, info); why != "" {
+		hint := "Convert the model so that its first signature is of its main subgraph, or without what LiteRT does not serve."
+		if others := fitting(info); len(others) > 0 {
+			hint = fmt.Sprintf("Set deployment.runtime to %s, or leave it out.", others[0])
+		}
+		f.problem(fault.Unsupported, "deployment.runtime", hint, "%s", why)
+	}
 	var foreign []string
 	switch {
 	case len(file.Deployment.Providers) > 0: // they may bring what is missing
@@ -20,9 +28,6 @@ func (f *Findings) checkOperators(file *deployfile.File, info *modelfile.Info) {
 			return // it does not run the format
 		}
 		foreign = info.TFLite.Foreign(f.Runtime == "tflite")
-		if why := info.TFLite.OnlyClassic(); f.Runtime == "litert" && why != "" {
-			f.problem(fault.Unsupported, "deployment.runtime", "Set deployment.runtime to tflite, or leave it out.", "%s", why)
-		}
 	case f.Runtime == "onnxruntime" && info.ONNX != nil:
 		foreign = operatorsOf(info.ONNX.CustomDomains())
 	case info.OpenVINO != nil:

@@ -75,14 +75,16 @@ func (f *Findings) plan(file *deployfile.File, machine Machine, libraries Librar
 
 // reference is the way whose answers count as right: the model's own file on the CPU, in
 // the runtime that the deployment file names, else in the default one. Where that cannot
-// be, it is the first way to run that file.
+// be, it is the first way to run that file, or else the first way of all.
 func (w waysOf) reference(rungs [][]choice.Way) choice.Way {
-	runtime, model := w.findings.Runtime, w.findings.Model
-	if provider.OnCPU(runtime, 1) == "" || model.TFLite != nil && model.TFLite.EdgeTPU {
-		for _, way := range slices.Concat(rungs...) {
-			if way.Variant == 0 {
-				return way
-			}
+	runtime, all := w.findings.Runtime, slices.Concat(rungs...)
+	_, missing := w.libraries(runtime)
+	if missing != nil || provider.OnCPU(runtime, 1) == "" || w.findings.bound() != "" {
+		if i := slices.IndexFunc(all, func(way choice.Way) bool { return way.Variant == 0 }); i >= 0 {
+			return all[i]
+		}
+		if len(all) > 0 {
+			return all[0]
 		}
 	}
 	return w.on(0, rung{"cpu", ""}, runtime, "", 1, 1)
@@ -134,26 +136,18 @@ func (w waysOf) of(variant int, r rung) []choice.Way {
 	return all
 }
 
-// runtimes are those that are tried for a file: the one that the file asks for, else
-// the default one, and where it is to be measured all that are installed.
+// runtimes are those that are tried for a file, of those that are installed: the one that
+// the file asks for, else the default one, and where it is to be measured all.
 func (w waysOf) runtimes(info *modelfile.Info) []string {
-	all, first := RuntimesOf(info.Format), []string{defaultRuntime(w.file, info.Format, info.TFLite)}
-	if asked := w.file.Deployment.Runtime; asked != "" {
-		if slices.Contains(all, asked) {
-			return []string{asked}
-		}
-		return first // of another format than the model's own
+	d := w.file.Deployment
+	all := []string{runtimeOf(w.file, info)} // a runtime that is asked for may be of another format than the model's own
+	if d.Runtime == "" && d.OptimizationLevel >= levelMeasured && len(d.Providers) == 0 {
+		all = fitting(info)
 	}
-	if w.file.Deployment.OptimizationLevel < levelMeasured || len(w.file.Deployment.Providers) > 0 {
-		return first
-	}
-	var installed []string
-	for _, name := range all {
-		if _, err := w.libraries(name); err == nil {
-			installed = append(installed, name)
-		}
-	}
-	return installed
+	return slices.DeleteFunc(all, func(name string) bool {
+		_, err := w.libraries(name)
+		return err != nil || unfit(name, info) != ""
+	})
 }
 
 // provider returns the provider by which a runtime uses a kind of device, and whether
@@ -376,6 +370,11 @@ func (r *run) loadWay(ctx context.Context, w choice.Way) (choice.Loaded, error) 
 		o := r.m.options(r.file, rel, r.d.Model, r.threads)
 		o.Profile, o.Fallback = "", "none" // a way that is not what it says is none
 		session, err = rt.Load(ctx, files.named(r.version()), o)
+	}
+	if err == nil {
+		if err = asDeclared(r.findings.files()[w.Variant], session.Signature(), w.Runtime); err != nil {
+			session.Close() //nolint:errcheck,gosec // it is refused
+		}
 	}
 	if err != nil {
 		files.close() //nolint:errcheck,gosec // only read

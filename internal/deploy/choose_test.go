@@ -225,3 +225,31 @@ func TestTheReferenceIsTheModelOnTheCPUWhereItRunsThere(t *testing.T) {
 		}
 	}
 }
+
+func TestVariantsDoWhereTheRuntimeOfTheModelIsMissing(t *testing.T) {
+	file, err := deployfile.Parse([]byte(`{"model":{"path":"m.onnx","variants":[{"path":"m.tflite"}]},"deployment":{"cpu_threads":1}}`), "d.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	only := func(runtime string) deploy.Libraries {
+		return func(name string) (string, error) {
+			if name != runtime {
+				return "", fault.New(fault.NotFound, "test", "%s is not installed", name)
+			}
+			return "1.0.0", nil
+		}
+	}
+	m := machine{cpus: 1, memory: 1 << 32}
+	variants := []modelfile.File{look(tflitemodel.Join())}
+	f := deploy.Check(file, look(model(t, "digits.onnx")), variants, m, only("litert"))
+	p := f.Plan(file, m, only("litert"))
+	const way = "m.tflite (fp32) in litert on cpu, 1 run of 1 thread"
+	if len(f.Problems) > 0 || !slices.Contains(f.Warnings, "deployment.runtime: onnxruntime is not installed: model.path itself is not tried") ||
+		len(p.Rungs[0]) != 1 || p.Rungs[0][0].String() != way || p.Reference.String() != way {
+		t.Errorf("problems %v, warnings %q, ways %v, reference %s; want %s", f.Problems, f.Warnings, p.Rungs, p.Reference, way)
+	}
+	f = deploy.Check(file, look(model(t, "digits.onnx")), variants, m, only("tensorrt"))
+	if len(f.Problems) != 1 || f.Problems[0].Message != "onnxruntime is not installed" {
+		t.Errorf("with no runtime for any of them: %v", f.Problems)
+	}
+}

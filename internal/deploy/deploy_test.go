@@ -279,12 +279,12 @@ func TestWhatCannotBeToldWarns(t *testing.T) {
 func TestAnotherSignatureIsRefusedUnlessItIsAllowed(t *testing.T) {
 	n := newNode(t, t.TempDir())
 	n.deploy(base, "digits.onnx")
-	n.set(behaviour{inputs: []inference.Spec{{Name: "image", DType: tensor.FP32, Shape: []int64{-1, 4}}}})
+	n.set(behaviour{inputs: []inference.Spec{{Name: "picture", DType: tensor.FP32, Shape: []int64{-1, 4}}}})
 	req := n.request(base, "digits-bad.onnx")
 	d := n.wait(n.submit(req).ID)
 	want := &client.Failure{
 		Kind: "invalid", Hint: "Deploy it under another name, or with --allow-signature-change where all clients are ready.",
-		Message: `gating: signature is 2 changes, the limit is 0 changes (input "x" is gone; input "image" is new; clients of the version that serves may not be ready for it)`,
+		Message: `gating: signature is 2 changes, the limit is 0 changes (input "x" is gone; input "picture" is new; clients of the version that serves may not be ready for it)`,
 	}
 	if diff := cmp.Diff(want, d.Error); diff != "" || d.Phase != client.PhaseFailed {
 		t.Errorf("it ended %s (-want +got):\n%s", d.Phase, diff)
@@ -293,6 +293,26 @@ func TestAnotherSignatureIsRefusedUnlessItIsAllowed(t *testing.T) {
 	req.AllowSignatureChange = true
 	if d = n.wait(n.submit(req).ID); d.Phase != client.PhaseCommitted {
 		t.Errorf("it ended %s: %+v", d.Phase, d.Error)
+	}
+}
+
+func TestAModelThatIsLoadedAsAnotherThanItsFileDeclaresIsRefused(t *testing.T) {
+	x := inference.Spec{Name: "x", DType: tensor.FP32, Shape: []int64{-1, 4}}
+	image := inference.Spec{Name: "image", DType: tensor.FP32, Shape: []int64{-1, 4}}
+	for why, inputs := range map[string][]inference.Spec{
+		"2 inputs, its file declares 1":                                      {x, image},
+		"the input image FP32[-1,4], its file declares image FP32[-1,1,8,8]": {image},
+	} {
+		n := newNode(t, t.TempDir())
+		n.set(behaviour{inputs: inputs})
+		d := n.wait(n.submit(n.request(base, "digits.onnx")).ID)
+		want := &client.Failure{
+			Kind: "unsupported", Message: "loading: onnxruntime loads the model with " + why,
+			Hint: "Give each input and output a name of its own, and list it once; or set deployment.runtime to openvino, which is installed.",
+		}
+		if diff := cmp.Diff(want, d.Error); diff != "" {
+			t.Errorf("it ended %s (-want +got):\n%s", d.Phase, diff)
+		}
 	}
 }
 
@@ -478,10 +498,10 @@ func TestEventsTellEverythingFromAnyNumberOn(t *testing.T) {
 	if err := n.manager.Events(t.Context(), d.ID, 0, func(client.Event) error { return full }); !errors.Is(err, full) {
 		t.Errorf("Events = %v, want what the callback said", err)
 	}
-	check(t, "Events", n.manager.Events(t.Context(), "m-1", 0, keep), fault.NotFound, `no deployment "m-1" is known`, "")
+	check(t, "Events", n.manager.Events(t.Context(), "m-1", 0, keep), fault.NotFound, `no deployment "m-1" is known`, "verge history lists those that are.")
 	_, err := n.manager.Get("m-1")
-	check(t, "Get", err, fault.NotFound, `no deployment "m-1" is known`, "")
-	check(t, "Cancel", n.manager.Cancel("m-1"), fault.NotFound, `no deployment "m-1" is known`, "")
+	check(t, "Get", err, fault.NotFound, `no deployment "m-1" is known`, "verge history lists those that are.")
+	check(t, "Cancel", n.manager.Cancel("m-1"), fault.NotFound, `no deployment "m-1" is known`, "verge history lists those that are.")
 }
 
 func TestAFollowerLeavesWhenItsContextEnds(t *testing.T) {

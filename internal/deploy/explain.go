@@ -82,10 +82,8 @@ func precision(m *modelfile.Info) Choice {
 
 // explainRuntime says which library runs the model.
 func (f *Findings) explainRuntime(file *deployfile.File, libraries Libraries) Choice {
-	why := "runs " + string(f.Model.Format) + " by default"
-	if f.Model.TFLite != nil && f.Model.TFLite.OnlyClassic() != "" && file.Deployment.Runtime == "" {
-		why = f.Model.TFLite.OnlyClassic()
-	} else if f.Runtime != defaultRuntime(file, f.Model.Format, f.Model.TFLite) {
+	name, why := defaultRuntime(file, f.Model)
+	if f.Runtime != name {
 		why = "runs " + string(f.Model.Format) + " too, and the default one is not installed"
 	}
 	taken := f.Runtime + " " + why
@@ -161,7 +159,9 @@ func (f *Findings) alternatives(x *Explanation, file *deployfile.File, machine M
 		if a.Provider == "" || f.bound() != "" {
 			continue // it has none, or the model needs more
 		}
-		if _, err := libraries(name); err != nil {
+		if why := unfit(name, f.Model); why != "" {
+			a.Missing, a.How = append(a.Missing, why), ""
+		} else if _, err := libraries(name); err != nil {
 			a.Missing, a.How = append(a.Missing, name+" is not installed"), ""
 		} else if a.How == "" {
 			continue // no key stands against it: it is what is tried
@@ -177,7 +177,10 @@ func (f *Findings) alternatives(x *Explanation, file *deployfile.File, machine M
 					continue
 				}
 				a := Alternative{Runtime: c.Runtime, Provider: c.Provider, Device: accelerator.Label(), Missing: c.Missing}
-				if len(c.Missing) == 0 {
+				if why := unfit(c.Runtime, f.Model); why != "" {
+					a.Missing = append(slices.Clone(c.Missing), why)
+				}
+				if len(a.Missing) == 0 {
 					a.How = f.keys(file, kind, c.Runtime)
 				}
 				x.Alternatives = append(x.Alternatives, a)

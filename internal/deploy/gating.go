@@ -8,11 +8,9 @@ import (
 	"time"
 
 	"verge/client"
-	"verge/internal/deployfile"
 	"verge/internal/fault"
 	"verge/internal/gate"
 	"verge/internal/inference"
-	"verge/internal/modelfile"
 	"verge/internal/stats"
 )
 
@@ -21,19 +19,6 @@ const (
 	latencyWarmup = 5
 	latencyRuns   = 20
 )
-
-// runtimeName is the runtime that the file asks for, else that of the bytes'
-// format, which checking has seen.
-func runtimeName(file *deployfile.File, model modelfile.File) string {
-	if file.Deployment.Runtime != "" {
-		return file.Deployment.Runtime
-	}
-	info, err := modelfile.Inspect(model, modelfile.DefaultLimits())
-	if err != nil {
-		return defaultRuntime(file, modelfile.Format(strings.ToLower(file.Model.Format)), nil)
-	}
-	return defaultRuntime(file, info.Format, info.TFLite)
-}
 
 // env is what gates need of this machine.
 func (r *run) env() gate.Env {

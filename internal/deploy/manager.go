@@ -357,13 +357,18 @@ func (m *Manager) finished(r *run) {
 	m.tidy(err)
 }
 
+// unknown is the error for an id that no deployment has.
+func unknown(op, id string) error {
+	return fault.New(fault.NotFound, op, "no deployment %q is known", id).WithHint("verge history lists those that are.")
+}
+
 // Get returns one deployment.
 func (m *Manager) Get(id string) (*client.Deployment, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	d, ok := m.known[id]
 	if !ok {
-		return nil, fault.New(fault.NotFound, "deploy.get", "no deployment %q is known", id)
+		return nil, unknown("deploy.get", id)
 	}
 	return m.view(d), nil
 }
@@ -405,7 +410,7 @@ func (m *Manager) Events(ctx context.Context, id string, from uint64, fn func(cl
 	}
 	m.mu.Unlock()
 	if log == nil {
-		return fault.New(fault.NotFound, "deploy.events", "no deployment %q is known", id)
+		return unknown("deploy.events", id)
 	}
 	return log.follow(ctx, from, fn)
 }
@@ -417,7 +422,7 @@ func (m *Manager) Cancel(id string) error {
 	defer m.mu.Unlock()
 	d, ok := m.known[id]
 	if !ok {
-		return fault.New(fault.NotFound, "deploy.cancel", "no deployment %q is known", id)
+		return unknown("deploy.cancel", id)
 	}
 	r, running := m.runs[id]
 	if !running || d.Phase.Final() {

@@ -8,6 +8,7 @@ import (
 	"verge/client"
 	"verge/internal/deployfile"
 	"verge/internal/fault"
+	"verge/internal/modelfile"
 )
 
 // recover reads what an earlier process left, and ends what it was doing: a
@@ -135,7 +136,18 @@ func (m *Manager) reload(ctx context.Context, model string, rel *release) (*Serv
 	if err != nil {
 		return nil, err
 	}
-	return m.load(ctx, model, file, bytes, rel, (&Findings{}).threads(file, m.host.Machine))
+	if rel.Way != nil {
+		rel.Runtime = rel.Way.Runtime
+	}
+	if rel.Runtime == "" { // an earlier version has written it
+		info, err := modelfile.Inspect(bytes.file(), modelfile.DefaultLimits())
+		if err != nil {
+			bytes.close() //nolint:errcheck,gosec // only read
+			return nil, err
+		}
+		rel.Runtime = runtimeOf(file, info)
+	}
+	return m.load(ctx, loading{model: model, file: file, bytes: bytes, release: rel, threads: (&Findings{}).threads(file, m.host.Machine)})
 }
 
 // activate lets a loaded version serve. It returns the one before it, which is still

@@ -357,9 +357,9 @@ func (r *run) load(ctx context.Context) error {
 
 // loadCandidate loads the model in the way that was chosen.
 func (r *run) loadCandidate(ctx context.Context) error {
-	variant := 0
+	variant, runtime := 0, r.findings.Runtime
 	if r.way != nil {
-		variant = r.way.Variant
+		variant, runtime = r.way.Variant, r.way.Runtime
 	}
 	files := r.model
 	r.model = memory{}
@@ -372,10 +372,13 @@ func (r *run) loadCandidate(ctx context.Context) error {
 			return err
 		}
 	}
-	served, err := r.m.load(ctx, r.d.Model, r.file, files, &release{
-		Version: r.d.Version, Deployment: r.d.ID, Spec: r.req.Spec, SpecName: r.req.SpecName, Artifacts: r.req.Artifacts,
-		IgnorePackages: r.req.IgnorePackages, Way: r.way,
-	}, r.threads)
+	served, err := r.m.load(ctx, loading{
+		model: r.d.Model, file: r.file, bytes: files, threads: r.threads, declared: r.findings.files()[variant],
+		release: &release{
+			Version: r.d.Version, Deployment: r.d.ID, Spec: r.req.Spec, SpecName: r.req.SpecName, Artifacts: r.req.Artifacts,
+			IgnorePackages: r.req.IgnorePackages, Runtime: runtime, Way: r.way,
+		},
+	})
 	switch {
 	case err != nil && r.way != nil: // what else there is, is known
 		return err

@@ -12,6 +12,7 @@ import (
 	"verge/internal/fault"
 	"verge/internal/gate"
 	"verge/internal/inference"
+	"verge/internal/modelfile"
 	"verge/internal/monitor"
 	"verge/internal/serve"
 	"verge/internal/tensor"
@@ -69,10 +70,21 @@ type answer struct {
 // larger one is remembered only as long as the version is loaded.
 const maxAnswer = 256 << 10
 
+// loading is what is needed to load a release.
+type loading struct {
+	model    string
+	file     *deployfile.File
+	bytes    memory // the model's verified files
+	release  *release
+	threads  int
+	declared *modelfile.Info // what the model's file says; nil for one that has served before
+}
+
 // load brings one release into a new session beside whatever serves, warms it
-// up, and registers it as a candidate that only a private route reaches. bytes
-// holds the model's verified files, which it takes over.
-func (m *Manager) load(ctx context.Context, model string, file *deployfile.File, bytes memory, rel *release, threads int) (_ *Served, err error) {
+// up, and registers it as a candidate that only a private route reaches. It takes the
+// bytes over.
+func (m *Manager) load(ctx context.Context, l loading) (_ *Served, err error) {
+	model, file, bytes, rel := l.model, l.file, l.bytes, l.release
 	s := &Served{Model: model, File: file, Monitor: m.host.Recorder(), release: rel, memory: bytes}
 	defer func() {
 		if err != nil {
@@ -83,18 +95,17 @@ func (m *Manager) load(ctx context.Context, model string, file *deployfile.File,
 	if s.Labels, err = m.labels(rel.Artifacts[roleLabels], said); err != nil {
 		return nil, err
 	}
-	runtime := runtimeName(file, bytes.file())
-	if rel.Way != nil {
-		runtime = rel.Way.Runtime
-	}
-	rt, err := m.host.Runtime(runtime, file.Isolation)
+	rt, err := m.host.Runtime(rel.Runtime, file.Isolation)
 	if err != nil {
 		return nil, err
 	}
 	name := fmt.Sprintf("%s@%d", model, rel.Version)
-	s.Session, err = rt.Load(ctx, bytes.named(name), m.options(file, rel, model, threads))
+	s.Session, err = rt.Load(ctx, bytes.named(name), m.options(file, rel, model, l.threads))
 	if err != nil {
 		return nil, refused(err)
+	}
+	if err = asDeclared(l.declared, s.Session.Signature(), rel.Runtime); err != nil {
+		return nil, err
 	}
 	s.Version, err = m.host.Server.Add(serve.Spec{
 		Model: model, Version: rel.Version, Session: s.Session, Labels: s.Labels, Recorder: s.Monitor,

@@ -77,7 +77,8 @@ type release struct {
 
 	IgnorePackages []string `json:"ignore_packages,omitempty"` // Spec is parsed again with them
 
-	Way *choice.Way `json:"way,omitempty"` // that was chosen; nil where there was nothing to choose
+	Runtime string      `json:"runtime,omitempty"` // "" in files of the first versions
+	Way     *choice.Way `json:"way,omitempty"`     // that was chosen; nil where there was nothing to choose
 }
 
 // variant says which of the model's files is loaded: 0 is its own.

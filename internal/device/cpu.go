@@ -79,7 +79,8 @@ func inferenceFeatures() []string {
 	}
 }
 
-// logical is how many processors are online.
+// logical is how many processors are online; 0 where the files of another machine than
+// this one do not tell.
 func (m *Machine) logical() int {
 	if n := countList(m.files.line("/sys/devices/system/cpu/online")); n > 0 {
 		return n
@@ -91,7 +92,7 @@ func (m *Machine) logical() int {
 			n++
 		}
 	})
-	if n == 0 {
+	if n == 0 && m.files.Root == "/" {
 		return runtime.NumCPU()
 	}
 	return n

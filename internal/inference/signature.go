@@ -24,7 +24,7 @@ type Signature struct {
 type Spec struct {
 	Name    string       `json:"name"`
 	DType   tensor.DType `json:"dtype"`
-	Shape   []int64      `json:"shape"`             // -1 is a dynamic dimension; nil for an output of unknown rank
+	Shape   []int64      `json:"shape"`             // -1 is a dynamic dimension; nil for one of unknown rank
 	Symbols []string     `json:"symbols,omitempty"` // names of dynamic dimensions, "" for none; nil or as long as Shape
 
 	Quantization *Quantization `json:"quantization,omitempty"` // nil where the values mean themselves
@@ -38,8 +38,15 @@ type Quantization struct {
 	Axis       int       `json:"axis"`        // 0 where there is one scale
 }
 
-// String returns the spec as people write it, such as "x FP32[-1,28,28]".
-func (s Spec) String() string { return fmt.Sprintf("%s %s%s", s.Name, s.DType, FormatShape(s.Shape)) }
+// String returns the spec as people write it, such as "x FP32[-1,28,28]", or "x FP32[…]"
+// where its rank is not known.
+func (s Spec) String() string {
+	shape := "[…]"
+	if s.Shape != nil {
+		shape = FormatShape(s.Shape)
+	}
+	return fmt.Sprintf("%s %s%s", s.Name, s.DType, shape)
+}
 
 // Fixed reports whether no dimension is dynamic.
 func (s Spec) Fixed() bool { return !slices.Contains(s.Shape, -1) }

@@ -76,7 +76,7 @@ var table = []entry{ //nolint:gochecknoglobals // a constant table
 	},
 	{
 		runtime: "onnxruntime", provider: "MIGraphXExecutionProvider", adapter: true, kind: device.GPU, vendors: []string{"AMD"}, arch: "amd64", drivers: []string{"amdgpu"},
-		libraries: []library{lib("libamdhip64.so.*"), lib("libmigraphx_c.so.*")}, glibc: glibcORT,
+		libraries: []library{lib("libamdhip64.so.*"), lib("libmigraphx_c.so.*"), lib("libonnxruntime_providers_migraphx.so")}, glibc: glibcORT,
 	},
 	{
 		runtime: "onnxruntime", provider: "VitisAIExecutionProvider", adapter: true, kind: device.NPU, vendors: []string{"AMD"}, arch: "amd64", drivers: []string{"amdxdna"},
@@ -93,7 +93,7 @@ var table = []entry{ //nolint:gochecknoglobals // a constant table
 	},
 	{
 		runtime: "onnxruntime", provider: "WebGpuExecutionProvider", adapter: true, kind: device.GPU,
-		libraries: []library{lib("libvulkan.so.1")}, glibc: glibcORT,
+		libraries: []library{lib("libonnxruntime_providers_webgpu.so"), lib("libvulkan.so.1")}, glibc: glibcORT,
 	},
 	{
 		runtime: "tflite", provider: "EdgeTPU", adapter: true, kind: device.TPU,

@@ -177,7 +177,7 @@ func (p *parser) addSpec(specs *[]inference.Spec, v value, what string) error {
 	if !v.shaped {
 		p.addNote("The file does not declare the shape of %s %q.", what, fault.Clip(v.name))
 	}
-	if spec.Shape == nil {
+	if spec.Shape == nil && v.shaped {
 		spec.Shape = []int64{}
 	}
 	*specs = append(*specs, spec)

@@ -97,14 +97,19 @@ func (m *Model) missingFiles() (missing []string) {
 	return missing
 }
 
+// HasStrings says whether the model takes or gives strings.
+func (m *Model) HasStrings() bool {
+	strings := func(spec inference.Spec) bool { return spec.DType == tensor.Bytes }
+	return slices.ContainsFunc(m.Signature.Inputs, strings) || slices.ContainsFunc(m.Signature.Outputs, strings)
+}
+
 // OnlyClassic says why LiteRT cannot serve the model as the classic TensorFlow Lite library
 // can, or "".
 func (m *Model) OnlyClassic() string {
-	strings := func(spec inference.Spec) bool { return spec.DType == tensor.Bytes }
 	switch {
 	case m.VariableTensors:
 		return "the model has variable tensors, which LiteRT refuses"
-	case slices.ContainsFunc(m.Signature.Inputs, strings) || slices.ContainsFunc(m.Signature.Outputs, strings):
+	case m.HasStrings():
 		return "the model takes or gives strings, which LiteRT cannot carry"
 	case m.SharedTensors:
 		return "one tensor of the model is an input and an output, or two outputs, which LiteRT answers wrongly"
