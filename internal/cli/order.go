@@ -102,17 +102,12 @@ func modelEndings() []string { return []string{".onnx", ".tflite", ".xml", ".pla
 // open opens the files that the deployment file names, and tells of all that
 // cannot be.
 func (o *order) open() error {
-	golden := o.file.Tests.Functional.Golden
-	if !o.file.Tests.Functional.Enabled {
-		golden = ""
-	}
 	failed := fault.Error{Op: "cli.order", Subject: o.path}
 	var problems fault.Problems
 	type named struct{ role, key, path string }
-	names := []named{
-		{"model", "model.path", o.file.Model.Path},
-		{"labels", "model.labels", o.file.Model.Labels},
-		{"golden", "tests.functional_test.golden", golden},
+	names := []named{{"model", "model.path", o.file.Model.Path}}
+	for _, data := range deploy.DataFiles(o.file) {
+		names = append(names, named{data.Role, data.Key, data.Path})
 	}
 	for i, v := range o.file.Model.Variants {
 		names = append(names, named{fmt.Sprintf("variants.%d", i), fmt.Sprintf("model.variants[%d].path", i), v.Path})

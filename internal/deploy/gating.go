@@ -11,13 +11,16 @@ import (
 	"verge/internal/fault"
 	"verge/internal/gate"
 	"verge/internal/inference"
+	"verge/internal/modelfile"
 	"verge/internal/stats"
+	"verge/internal/tensor"
 )
 
-// The runs of the latency gate.
+// How often gates ask.
 const (
-	latencyWarmup = 5
-	latencyRuns   = 20
+	latencyWarmup   = 5
+	latencyRuns     = 20
+	determinismRuns = 4
 )
 
 // env is what gates need of this machine.
@@ -29,17 +32,81 @@ func (r *run) env() gate.Env {
 // gate is the phase that measures the candidate from inside: nothing of it counts
 // as a request. All its gates speak before one of them refuses.
 func (r *run) gate(ctx context.Context) error {
-	file, version := r.file.Deployment, r.candidate.Version
-	v := gate.Latency(ctx, r.env(), version, r.candidate.probe, gate.LatencyLimits{
-		Warmup: latencyWarmup, Runs: latencyRuns, LimitMS: file.MaxLatencyMS, Source: r.candidate.source,
-	})
-	if err := ctx.Err(); err != nil {
-		return err
+	var refused []error
+	for _, measure := range []func(context.Context) ([]client.Verdict, error){
+		r.gateSignature, r.gateLatency, r.gateMemory, r.gateAnswers, r.gateAccuracy,
+	} {
+		verdicts, err := measure(ctx)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		refused = append(refused, err)
+		for _, v := range verdicts {
+			refused = append(refused, r.judge(v))
+		}
 	}
-	refused := []error{r.judge(v)}
+	return joined(refused)
+}
+
+// gateSignature compares the candidate's inputs and outputs with those that clients know.
+func (r *run) gateSignature(context.Context) ([]client.Verdict, error) {
+	return []client.Verdict{gate.Signature(r.env(), r.m.signature(r.d.Model), r.candidate.Version.Signature(), r.req.AllowSignatureChange)}, nil
+}
+
+// gateLatency measures how fast the candidate starts and answers, and, where that is
+// limited, how much faster or slower than the version that serves now.
+func (r *run) gateLatency(ctx context.Context) ([]client.Verdict, error) {
+	file, c := r.file.Deployment, r.candidate
+	all := []client.Verdict{
+		gate.ColdStart(r.env(), c.loadTook, c.firstTook, file.MaxColdStartMS),
+		gate.Latency(ctx, r.env(), c.Version, c.probe, gate.LatencyLimits{
+			Warmup: latencyWarmup, Runs: latencyRuns, LimitMS: file.MaxLatencyMS, Source: c.source,
+		}),
+	}
+	if file.MaxLatencyRatio > 0 {
+		all = append(all, gate.LatencyRatio(ctx, r.env(), c.Version, r.serving(), c.probe, gate.LatencyRatioPlan{
+			Warmup: latencyWarmup, Runs: latencyRuns, Limit: file.MaxLatencyRatio, Source: c.source,
+		}))
+	}
+	return all, nil
+}
+
+// gateMemory holds what the candidate's process took against the limit.
+func (r *run) gateMemory(context.Context) ([]client.Verdict, error) {
 	used, why := r.m.host.memory(r.candidate.Session)
-	refused = append(refused, r.judge(gate.Memory(r.env(), used, why, file.MemoryLimitMB)))
-	return joined(append(refused, r.judge(gate.Signature(r.env(), r.m.signature(r.d.Model), version.Signature(), r.req.AllowSignatureChange))))
+	return []client.Verdict{gate.Memory(r.env(), used, why, r.file.Deployment.MemoryLimitMB)}, nil
+}
+
+// gateAnswers looks at what the candidate answers without knowing what is right.
+func (r *run) gateAnswers(ctx context.Context) ([]client.Verdict, error) {
+	c := r.candidate
+	info := c.Session.Info()
+	parallel := max(info.Parallel, 1)
+	inputs, known, source := c.probe, []tensor.Tensor(nil), c.source
+	if len(c.cases) > 0 {
+		inputs, known, source = c.cases[0].Inputs, c.cases[0].Outputs, "golden inputs, "+c.cases[0].Name
+	}
+	return []client.Verdict{
+		gate.Determinism(ctx, r.env(), c.Version, c.probe, gate.DeterminismPlan{
+			Runs: max(determinismRuns, parallel), Parallel: parallel, Stateful: info.Stateful, Source: c.source,
+		}),
+		gate.Numbers(ctx, r.env(), c.Version, inputs, known, source, r.file.Tests.Functional.AllowNaN),
+	}, nil
+}
+
+// gateAccuracy measures how right the candidate answers, where the file says on what.
+func (r *run) gateAccuracy(ctx context.Context) ([]client.Verdict, error) {
+	return r.accuracy(ctx, r.serving())
+}
+
+// serving is the version of the model that serves now, or nil.
+func (r *run) serving() gate.Version {
+	r.m.mu.Lock()
+	defer r.m.mu.Unlock()
+	if s := r.m.serving[r.d.Model]; s != nil {
+		return s.Version
+	}
+	return nil
 }
 
 // test is the phase that asks the candidate as clients would, at an address that
@@ -166,6 +233,16 @@ func joined(errs []error) error {
 	return &fault.Error{
 		Kind: fault.KindOf(first), Op: "deploy.gate", Hint: fault.HintOf(first), Err: errors.New(strings.Join(texts, "; ")),
 	}
+}
+
+// declaredBy is what the file of the version that serves a model says, or nil.
+func (m *Manager) declaredBy(model string) *modelfile.Info {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if s := m.serving[model]; s != nil && s.declared != nil && len(s.declared.Signature.Inputs) > 0 {
+		return s.declared
+	}
+	return nil
 }
 
 // signature returns that of the version that serves a model, or nil.

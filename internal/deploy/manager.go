@@ -183,16 +183,13 @@ func (m *Manager) Submit(req client.DeploymentRequest) (*client.Deployment, erro
 // neededArtifacts finds files that the deployment file speaks of and that the
 // request does not bring, and what it brings that is none.
 func neededArtifacts(file *deployfile.File, given map[string]string) (problems fault.Problems) {
-	golden := ""
-	if file.Tests.Functional.Enabled {
-		golden = file.Tests.Functional.Golden
-	}
 	type need struct{ role, key, path string }
 	needs := []need{
 		{roleModel, "model.path", file.Model.Path},
 		{roleWeights, "model.path", ""}, // where the format has them: checking the model will tell
-		{roleLabels, "model.labels", file.Model.Labels},
-		{roleGolden, "tests.functional_test.golden", golden},
+	}
+	for _, data := range DataFiles(file) {
+		needs = append(needs, need{data.Role, data.Key, data.Path})
 	}
 	for i, v := range file.Model.Variants {
 		model, weights := rolesOf(i + 1)
@@ -210,7 +207,7 @@ func neededArtifacts(file *deployfile.File, given map[string]string) (problems f
 		digest := given[role]
 		switch err := artifact.CheckDigest(digest); {
 		case !roles[role]:
-			problems.Add("artifacts", 0, "%.64q is unknown, want model, weights, labels or golden", role)
+			problems.Add("artifacts", 0, "%.64q is unknown, want model, weights, labels, golden, accuracy.dataset or accuracy.labels", role)
 		case err != nil && digest != "":
 			problems.Add("artifacts."+role, 0, "%s", fault.Message(err))
 		}

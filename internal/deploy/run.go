@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"verge/client"
 	"verge/internal/choice"
 	"verge/internal/deployfile"
 	"verge/internal/fault"
+	"verge/internal/gate"
 	"verge/internal/modelfile"
 	"verge/internal/monitor"
 )
@@ -264,6 +266,7 @@ func (r *run) check(context.Context) error {
 	if err := r.checkData(findings); err != nil {
 		return err
 	}
+	r.checkSignature(findings)
 	r.findings = findings
 	for _, w := range findings.Warnings {
 		r.warn(w)
@@ -272,20 +275,35 @@ func (r *run) check(context.Context) error {
 	return findings.Err()
 }
 
+// checkSignature refuses a model whose file declares other inputs and outputs than that of
+// the version that serves now, before it is loaded. What files do not tell, or the node not
+// know since it started, the gate looks at. Where there is something to choose, another
+// file may be taken.
+func (r *run) checkSignature(findings *Findings) {
+	serving, declared := r.m.declaredBy(r.d.Model), findings.Model
+	if serving == nil || declared == nil || len(declared.Signature.Inputs) == 0 || chooses(r.file) || r.req.AllowSignatureChange {
+		return
+	}
+	if breaks := gate.SignatureBreaks(serving.Signature, declared.Signature); len(breaks) > 0 {
+		findings.problem(fault.Invalid, "model.path", gate.Hint(gate.GateSignature),
+			"clients of the version that serves may not be ready for it: %s", strings.Join(breaks, "; "))
+	}
+}
+
 // checkData looks at the files beside the model.
 func (r *run) checkData(findings *Findings) error {
-	var data [2][]byte
-	for i, role := range []string{roleLabels, roleGolden} {
-		if digest := r.req.Artifacts[role]; digest != "" {
-			memory, err := r.m.data(role, digest)
+	data := map[string][]byte{}
+	for _, of := range DataFiles(r.file) {
+		if digest := r.req.Artifacts[of.Role]; digest != "" && of.Path != "" {
+			memory, err := r.m.data(of.Role, digest)
 			if err != nil {
 				return err
 			}
 			defer memory.Close() //nolint:errcheck // only looked at
-			data[i] = memory.Bytes()
+			data[of.Role] = memory.Bytes()
 		}
 	}
-	findings.CheckData(r.file, data[0], data[1])
+	findings.CheckData(r.file, data)
 	return nil
 }
 

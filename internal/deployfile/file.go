@@ -25,6 +25,7 @@ type File struct {
 	Model            Model         `json:"model" jsonschema:"required" jsonschema_description:"The model file and what belongs to it."`
 	Deployment       Deployment    `json:"deployment" jsonschema_description:"Device and limits."`
 	Tests            Tests         `json:"tests" jsonschema_description:"What a version must pass before it serves: true, false, or an object with details."`
+	Accuracy         *Accuracy     `json:"accuracy,omitempty" jsonschema_description:"How right the answers must be, on a data set whose right answers are known."`
 	Observe          *Observe      `json:"observe,omitempty" jsonschema_description:"How the version is watched after the switch, and within which limits: where one is broken, the version before serves again. Without it, it is not."`
 	RequiredPackages []Requirement `json:"required_packages" jsonschema:"maxItems=64" jsonschema_description:"What the environment must have, by the names of Python packages, each with at most one version condition."`
 	Isolation        string        `json:"isolation" jsonschema:"enum=process,enum=none" jsonschema_description:"process: the model runs in a worker process; none: inside the node."`
@@ -81,6 +82,8 @@ type Deployment struct {
 	Fallback          string     `json:"fallback,omitempty" jsonschema:"enum=cpu,enum=none" jsonschema_description:"Without it, a device that is not there is refused, and one whose provider fails is replaced by the CPU; cpu: both are replaced; none: neither."`
 	BatchSize         int        `json:"batch_size" jsonschema:"minimum=1,maximum=4096" jsonschema_description:"Largest batch that the server may form; the gates measure this one."`
 	MaxLatencyMS      float64    `json:"max_latency_ms" jsonschema:"exclusiveMinimum=0,maximum=3600000" jsonschema_description:"Limit on the 95th percentile of the latency, in milliseconds."`
+	MaxLatencyRatio   float64    `json:"max_latency_ratio,omitempty" jsonschema:"exclusiveMinimum=0,maximum=1000" jsonschema_description:"Limit on the ratio of the median latency to that of the version that serves, measured in turn; without it, they are not compared."`
+	MaxColdStartMS    float64    `json:"max_cold_start_ms,omitempty" jsonschema:"exclusiveMinimum=0,maximum=3600000" jsonschema_description:"Limit on the time from nothing to the first answer, in milliseconds; without it, it is only told."`
 	MemoryLimitMB     int        `json:"memory_limit_mb" jsonschema:"minimum=1,maximum=1048576" jsonschema_description:"Memory that must be free before the load and that the worker must stay below; 1 MB is 2^20 bytes. 512, for mobile 256 and for embedded 128 where it is not given."`
 	CPUThreads        int        `json:"cpu_threads" jsonschema:"minimum=0,maximum=1024" jsonschema_description:"Threads to run on; 0 lets Verge choose."`
 	GPUMemoryFraction float64    `json:"gpu_memory_fraction" jsonschema:"exclusiveMinimum=0,maximum=1" jsonschema_description:"Share of the accelerator's memory that the runtime may take."`

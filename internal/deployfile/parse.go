@@ -51,7 +51,7 @@ func parse(text []byte, name string, ignore []string, lines bool) (*File, error)
 	}
 	file := defaults(deviceType)
 	d := &document.Decoder{Later: []string{
-		"stages", "accuracy", "deployment.strategy",
+		"stages", "deployment.strategy",
 	}}
 	d.Decode("", root, file)
 	if len(d.Problems) == 0 || root.Kind == document.Map {
@@ -60,6 +60,7 @@ func parse(text []byte, name string, ignore []string, lines bool) (*File, error)
 		c.name()
 		c.model()
 		c.ladder()
+		c.accuracy()
 		c.observe()
 		c.packages(ignore)
 		c.notes()
