@@ -144,7 +144,7 @@ func memoryOf(s inference.Session) (gate.Usage, error) {
 	if memory.Enforced != "no" {
 		how += ", and its control group's peak (" + memory.Enforced + ")"
 	}
-	return gate.Usage{PeakBytes: memory.Peak, How: how}, nil
+	return gate.Usage{PeakBytes: memory.Peak, CurrentBytes: memory.Current, How: how}, nil
 }
 
 func modelInfo(info inference.SessionInfo, g inference.Signature) client.ModelInfo {

@@ -10,8 +10,6 @@ import (
 	"verge/client"
 	"verge/internal/fault"
 	"verge/internal/gate"
-	"verge/internal/inference"
-	"verge/internal/modelfile"
 	"verge/internal/stats"
 	"verge/internal/tensor"
 )
@@ -50,7 +48,8 @@ func (r *run) gate(ctx context.Context) error {
 
 // gateSignature compares the candidate's inputs and outputs with those that clients know.
 func (r *run) gateSignature(context.Context) ([]client.Verdict, error) {
-	return []client.Verdict{gate.Signature(r.env(), r.m.signature(r.d.Model), r.candidate.Version.Signature(), r.req.AllowSignatureChange)}, nil
+	known, _ := r.clientsKnow()
+	return []client.Verdict{gate.Signature(r.env(), known, r.candidate.Version.Signature(), r.req.AllowSignatureChange)}, nil
 }
 
 // gateLatency measures how fast the candidate starts and answers, and, where that is
@@ -233,25 +232,4 @@ func joined(errs []error) error {
 	return &fault.Error{
 		Kind: fault.KindOf(first), Op: "deploy.gate", Hint: fault.HintOf(first), Err: errors.New(strings.Join(texts, "; ")),
 	}
-}
-
-// declaredBy is what the file of the version that serves a model says, or nil.
-func (m *Manager) declaredBy(model string) *modelfile.Info {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if s := m.serving[model]; s != nil && s.declared != nil && len(s.declared.Signature.Inputs) > 0 {
-		return s.declared
-	}
-	return nil
-}
-
-// signature returns that of the version that serves a model, or nil.
-func (m *Manager) signature(model string) *inference.Signature {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if s := m.serving[model]; s != nil {
-		g := s.Version.Signature()
-		return &g
-	}
-	return nil
 }

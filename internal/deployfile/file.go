@@ -11,6 +11,10 @@ import (
 	"verge/internal/fault"
 )
 
+// StopThenStart is the Deployment.Strategy that unloads the version that serves before the
+// next one is loaded; without it, the two are loaded side by side.
+const StopThenStart = "stop-then-start"
+
 // The values of File.Isolation.
 const (
 	IsolationProcess = "process"
@@ -79,6 +83,7 @@ type Deployment struct {
 	Runtime           string     `json:"runtime,omitempty" jsonschema:"enum=onnxruntime,enum=litert,enum=tflite,enum=openvino,enum=tensorrt" jsonschema_description:"Native library to run in; without it, the one of the format."`
 	Ladder            []string   `json:"ladder,omitempty" jsonschema:"maxItems=16,pattern=^(cpu|gpu|npu|tpu|mobile|embedded)( (int8|fp16|fp32))?$" jsonschema_description:"Devices, each with a precision or with any, in the order in which they are tried: the first one that has a file, loads, stays within the limits and agrees with the model's own file is taken."`
 	Providers         []Provider `json:"providers,omitempty" jsonschema:"maxItems=8" jsonschema_description:"Providers of the runtime, or paths of its plug-ins and delegates, in the order in which they are tried, in place of those of the device type; each a name, or a name with options."`
+	Strategy          string     `json:"strategy,omitempty" jsonschema:"enum=side-by-side,enum=stop-then-start" jsonschema_description:"side-by-side, which is what is done without it: a version is loaded and tested beside the one that serves; stop-then-start: that one is unloaded first, where memory does not hold both, so that none serves meanwhile."`
 	Fallback          string     `json:"fallback,omitempty" jsonschema:"enum=cpu,enum=none" jsonschema_description:"Without it, a device that is not there is refused, and one whose provider fails is replaced by the CPU; cpu: both are replaced; none: neither."`
 	BatchSize         int        `json:"batch_size" jsonschema:"minimum=1,maximum=4096" jsonschema_description:"Largest batch that the server may form; the gates measure this one."`
 	MaxLatencyMS      float64    `json:"max_latency_ms" jsonschema:"exclusiveMinimum=0,maximum=3600000" jsonschema_description:"Limit on the 95th percentile of the latency, in milliseconds."`

@@ -51,7 +51,7 @@ func parse(text []byte, name string, ignore []string, lines bool) (*File, error)
 	}
 	file := defaults(deviceType)
 	d := &document.Decoder{Later: []string{
-		"stages", "deployment.strategy",
+		"stages",
 	}}
 	d.Decode("", root, file)
 	if len(d.Problems) == 0 || root.Kind == document.Map {

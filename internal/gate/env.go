@@ -16,6 +16,7 @@ const (
 	GateLatency      = "latency"
 	GateLatencyRatio = "latency_ratio" // to that of the version that serves
 	GateMemory       = "memory"
+	GateGap          = "gap"        // in which no version serves
 	GateColdStart    = "cold_start" // from nothing to the first answer
 	GateSignature    = "signature"
 	GateDeterminism  = "determinism" // the same answer to the same request

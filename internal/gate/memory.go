@@ -11,8 +11,9 @@ import (
 
 // Usage is what was measured of the process that holds a candidate.
 type Usage struct {
-	PeakBytes int64  // the most that it took so far
-	How       string // how that was measured, one phrase: "RssAnon+RssShmem of the worker, sampled"
+	PeakBytes    int64  // the most that it took so far
+	CurrentBytes int64  // that it takes now
+	How          string // how that was measured, one phrase: "RssAnon+RssShmem of the worker, sampled"
 }
 
 // Memory holds the peak of the candidate's process against the limit. Where it
