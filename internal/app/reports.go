@@ -66,6 +66,7 @@ func (n *Node) modelsWith(resources client.SystemResources) []client.ModelStatus
 
 // Model implements manage.Reports.
 func (n *Node) Model(name string) (client.ModelStatus, error) {
+	name = n.manager.Named(name)
 	for _, s := range n.manager.Serving() {
 		if s.Model == name {
 			m := n.modelStatus(s, n.resources())

@@ -222,24 +222,3 @@ func TestThePageOfTheDeploymentFileIsItsSchema(t *testing.T) {
 		t.Errorf("docs/deployment-file.md (-schema +page):\n%s", diff)
 	}
 }
-
-func TestTheKeysThatThePageCallsRefusedAreRefused(t *testing.T) {
-	_, list, _ := strings.Cut(string(read(t, docs+"deployment-file.md")), "## Keys of later versions")
-	keys := regexp.MustCompile("(?m)^- `([a-z_.]+)`").FindAllStringSubmatch(list, -1)
-	if len(keys) != 1 {
-		t.Errorf("%d keys are called refused, want 1", len(keys))
-	}
-	for _, m := range keys {
-		section, key, nested := strings.Cut(m[1], ".")
-		text := "model: {path: m.onnx}\n" + section + ": {}\n"
-		switch {
-		case nested && section == "model":
-			text = "model: {path: m.onnx, " + key + ": {}}\n"
-		case nested:
-			text = "model: {path: m.onnx}\n" + section + ": {" + key + ": x}\n"
-		}
-		if _, err := deployfile.Parse([]byte(text), "x"); err == nil || !strings.Contains(err.Error(), m[1]+": is not available in this version") {
-			t.Errorf("%s: %v", m[1], err)
-		}
-	}
-}

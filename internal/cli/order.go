@@ -24,6 +24,7 @@ import (
 type orderFlags struct {
 	File          string   `arg:"" help:"Deployment file."`
 	Name          string   `placeholder:"NAME" help:"Name of the served model, whatever the file says."`
+	Stage         string   `placeholder:"STAGE" help:"Stage to deploy to, whatever the file says: development, testing, staging or production."`
 	IgnorePackage []string `placeholder:"NAME" help:"A required package that is not to be looked for."`
 }
 
@@ -34,6 +35,7 @@ type order struct {
 	file  *deployfile.File
 	name  string // that the model will have
 	files []orderFile
+	stage string   // that was asked for; "" for the one of the file
 	skip  []string // packages that are not looked for
 }
 
@@ -54,12 +56,12 @@ func (f *orderFlags) read() (*order, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := &order{path: f.File, text: text, skip: f.IgnorePackage}
+	o := &order{path: f.File, text: text, stage: f.Stage, skip: f.IgnorePackage}
 	spec, err := o.spec()
 	if err != nil {
 		return nil, err
 	}
-	if o.file, err = deployfile.ParseIgnoring(spec, f.File, f.IgnorePackage); err != nil {
+	if o.file, err = deployfile.ParseSpec(spec, f.File, deployfile.Options{Stage: f.Stage, Ignore: f.IgnorePackage}); err != nil {
 		return nil, err
 	}
 	absolute, err := filepath.Abs(f.File)
@@ -237,7 +239,7 @@ func (o *order) spec() (json.RawMessage, error) {
 func (o *order) request(reason string, digests map[string]string) (client.DeploymentRequest, error) {
 	spec, err := o.spec()
 	return client.DeploymentRequest{
-		Spec: spec, SpecName: filepath.Base(o.path), Artifacts: digests, Name: o.name, Reason: reason, IgnorePackages: o.skip,
+		Spec: spec, SpecName: filepath.Base(o.path), Artifacts: digests, Name: o.name, Stage: o.stage, Reason: reason, IgnorePackages: o.skip,
 	}, err
 }
 

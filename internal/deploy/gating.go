@@ -19,6 +19,8 @@ const (
 	latencyWarmup   = 5
 	latencyRuns     = 20
 	determinismRuns = 4
+
+	gateBudget = 10 * time.Second // of one that goes on until it can tell
 )
 
 // env is what gates need of this machine.
@@ -59,7 +61,7 @@ func (r *run) gateLatency(ctx context.Context) ([]client.Verdict, error) {
 	all := []client.Verdict{
 		gate.ColdStart(r.env(), c.loadTook, c.firstTook, file.MaxColdStartMS),
 		gate.Latency(ctx, r.env(), c.Version, c.probe, gate.LatencyLimits{
-			Warmup: latencyWarmup, Runs: latencyRuns, LimitMS: file.MaxLatencyMS, Source: c.source,
+			Warmup: latencyWarmup, Runs: latencyRuns, LimitMS: file.MaxLatencyMS, Source: c.source, Budget: r.budget(),
 		}),
 	}
 	if file.MaxLatencyRatio > 0 {
@@ -68,6 +70,15 @@ func (r *run) gateLatency(ctx context.Context) ([]client.Verdict, error) {
 		}))
 	}
 	return all, nil
+}
+
+// budget is how long a gate may go on until a latency is told with confidence; 0 where the
+// stage does not ask for that.
+func (r *run) budget() time.Duration {
+	if !r.file.Strict() {
+		return 0
+	}
+	return gateBudget
 }
 
 // gateMemory holds what the candidate's process took against the limit.
@@ -166,7 +177,7 @@ func (r *run) tests(target gate.Target) []test {
 		{gate.GatePerformance, asked.Performance.Enabled, func(ctx context.Context) client.Verdict {
 			return gate.Performance(ctx, env, target, gate.PerformancePlan{
 				Warmup: asked.Performance.Warmup, Runs: asked.Performance.Runs,
-				Percentile: asked.Performance.Percentile, LimitMS: r.file.Deployment.MaxLatencyMS,
+				Percentile: asked.Performance.Percentile, LimitMS: r.file.Deployment.MaxLatencyMS, Budget: r.budget(),
 			})
 		}},
 		{gate.GateFunctional, asked.Functional.Enabled, func(ctx context.Context) client.Verdict {
@@ -181,16 +192,19 @@ func (r *run) tests(target gate.Target) []test {
 	}
 }
 
-// judge keeps a verdict and says what it means in the stage testing: fail and error
-// refuse the candidate, inconclusive warns.
-func (r *run) judge(v client.Verdict) error {
-	r.verdict(v)
+// refusal is why a verdict refuses the candidate, or nil; one that cannot tell does at
+// strict stages only, and warns at others.
+func (r *run) refusal(v client.Verdict) error {
 	switch v.Outcome {
 	case client.OutcomePass, client.OutcomeSkipped:
 		return nil
 	case client.OutcomeInconclusive:
-		r.warn(v.Gate + ": inconclusive: " + v.Detail)
-		return nil
+		if !r.file.Strict() {
+			r.warn(v.Gate + ": inconclusive: " + v.Detail)
+			return nil
+		}
+		return fault.New(fault.Invalid, "deploy.gate", "%s is inconclusive (%s), which the stage %s does not take", v.Gate, v.Detail, r.file.Stage).
+			WithHint("Give it what it needs to tell, or force it with a reason: --force REASON.")
 	case client.OutcomeError:
 		return fault.New(fault.Internal, "deploy.gate", "%s could not be measured: %s", v.Gate, v.Detail)
 	case client.OutcomeFail:

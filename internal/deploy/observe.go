@@ -123,7 +123,7 @@ func (r *run) commit(ctx context.Context) error {
 func (m *Manager) resume(d *client.Deployment, rel *release, served *Served, lost error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	file, err := deployfile.ParseIgnoring(rel.Spec, rel.SpecName, rel.IgnorePackages)
+	file, err := rel.file()
 	if err != nil || m.closed {
 		m.done(d.Model)
 		return // a start that can read it goes on

@@ -276,6 +276,7 @@ func (r *run) check(context.Context) error {
 		return err
 	}
 	r.checkSignature(findings)
+	r.checkEvidence(findings)
 	r.findings = findings
 	for _, w := range findings.Warnings {
 		r.warn(w)
@@ -403,7 +404,7 @@ func (r *run) loadCandidate(ctx context.Context) error {
 	served, err := r.m.load(ctx, loading{
 		model: r.d.Model, file: r.file, bytes: files, threads: r.threads, declared: r.findings.files()[variant],
 		release: &release{
-			Version: r.d.Version, Deployment: r.d.ID, Spec: r.req.Spec, SpecName: r.req.SpecName, Artifacts: r.req.Artifacts,
+			Version: r.d.Version, Deployment: r.d.ID, Spec: r.req.Spec, SpecName: r.req.SpecName, Stage: r.req.Stage, Artifacts: r.req.Artifacts,
 			IgnorePackages: r.req.IgnorePackages, Runtime: runtime, Way: r.way,
 		},
 	})

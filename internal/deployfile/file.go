@@ -24,15 +24,16 @@ const (
 // File is a deployment file with its defaults filled in. Marshalled as JSON it
 // is a deployment file again, with the same meaning.
 type File struct {
-	Name             string        `json:"name,omitempty" jsonschema:"maxLength=128,pattern=^[A-Za-z0-9][A-Za-z0-9._-]*$" jsonschema_description:"Name of the served model; without it, the stem of model.path, or the folder of the deployment file where that stem is model."`
-	Stage            string        `json:"stage" jsonschema:"enum=testing" jsonschema_description:"Environment that is deployed to."`
-	Model            Model         `json:"model" jsonschema:"required" jsonschema_description:"The model file and what belongs to it."`
-	Deployment       Deployment    `json:"deployment" jsonschema_description:"Device and limits."`
-	Tests            Tests         `json:"tests" jsonschema_description:"What a version must pass before it serves: true, false, or an object with details."`
-	Accuracy         *Accuracy     `json:"accuracy,omitempty" jsonschema_description:"How right the answers must be, on a data set whose right answers are known."`
-	Observe          *Observe      `json:"observe,omitempty" jsonschema_description:"How the version is watched after the switch, and within which limits: where one is broken, the version before serves again. Without it, it is not."`
-	RequiredPackages []Requirement `json:"required_packages" jsonschema:"maxItems=64" jsonschema_description:"What the environment must have, by the names of Python packages, each with at most one version condition."`
-	Isolation        string        `json:"isolation" jsonschema:"enum=process,enum=none" jsonschema_description:"process: the model runs in a worker process; none: inside the node."`
+	Name             string             `json:"name,omitempty" jsonschema:"maxLength=128,pattern=^[A-Za-z0-9][A-Za-z0-9._-]*$" jsonschema_description:"Name of the served model; without it, the stem of model.path, or the folder of the deployment file where that stem is model."`
+	Stage            string             `json:"stage" jsonschema:"enum=development,enum=testing,enum=staging,enum=production" jsonschema_description:"Stage that is deployed to; verge deploy --stage names another."`
+	Stages           map[string]Overlay `json:"stages,omitempty" jsonschema_description:"What is otherwise at a stage: any keys of this file, by the name of the stage. Maps are merged, all else takes the place of what the file says."`
+	Model            Model              `json:"model" jsonschema:"required" jsonschema_description:"The model file and what belongs to it."`
+	Deployment       Deployment         `json:"deployment" jsonschema_description:"Device and limits."`
+	Tests            Tests              `json:"tests" jsonschema_description:"What a version must pass before it serves: true, false, or an object with details."`
+	Accuracy         *Accuracy          `json:"accuracy,omitempty" jsonschema_description:"How right the answers must be, on a data set whose right answers are known."`
+	Observe          *Observe           `json:"observe,omitempty" jsonschema_description:"How the version is watched after the switch, and within which limits: where one is broken, the version before serves again. Without it, it is not."`
+	RequiredPackages []Requirement      `json:"required_packages" jsonschema:"maxItems=64" jsonschema_description:"What the environment must have, by the names of Python packages, each with at most one version condition."`
+	Isolation        string             `json:"isolation" jsonschema:"enum=process,enum=none" jsonschema_description:"process: the model runs in a worker process; none: inside the node."`
 
 	notes []fault.Problem
 }

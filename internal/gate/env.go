@@ -19,6 +19,7 @@ const (
 	GateGap          = "gap"        // in which no version serves
 	GateColdStart    = "cold_start" // from nothing to the first answer
 	GateSignature    = "signature"
+	GateEvidence     = "evidence"    // that staging has taken the bytes
 	GateDeterminism  = "determinism" // the same answer to the same request
 	GateNumbers      = "numbers"     // no NaN and no infinity in answers
 	GateAccuracy     = "accuracy"
