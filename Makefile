@@ -7,6 +7,7 @@ VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo 0.
 LDFLAGS   := -s -w -X verge/internal/version.Version=$(VERSION)
 RUNTIMES  ?= $(CURDIR)/.runtimes
 FUZZTIME  ?= 5s
+DIST      ?= dist
 
 # The native libraries that the tests are run with.
 LIBRARIES := onnxruntime litert tflite openvino
@@ -101,3 +102,7 @@ bench: runtime ## the benchmarks of docs/benchmarks.md
 cross: ## build for every platform that is released
 	GOOS=linux GOARCH=amd64 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/verge-linux-amd64 ./cmd/verge
 	GOOS=linux GOARCH=arm64 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/verge-linux-arm64 ./cmd/verge
+
+.PHONY: release
+release: ## archives and Debian packages for linux/amd64 and arm64, with checksums, into dist
+	@GO='$(GO)' VERSION='$(VERSION)' LDFLAGS='$(LDFLAGS)' packaging/release.sh '$(DIST)' $(ARCHITECTURES)

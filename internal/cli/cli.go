@@ -47,6 +47,7 @@ type commands struct {
 	Explain  explainCommand  `cmd:"" help:"Show what would be taken to run a model here, and why."`
 	Device   deviceCommand   `cmd:"" help:"Show what this machine is."`
 	Runtime  runtimeCommand  `cmd:"" help:"Bring, list and verify native inference libraries."`
+	Service  serviceCommand  `cmd:"" help:"Run the node as a service of this system."`
 	Config   configCommand   `cmd:"" help:"Check and show the settings of a node."`
 	Version  versionCommand  `cmd:"" help:"Show the version of this program."`
 	Worker   workerCommand   `cmd:"" hidden:"" help:"Hold one model; only a node starts it."`
