@@ -9,6 +9,7 @@ import (
 	"verge/internal/app"
 	"verge/internal/config"
 	"verge/internal/fault"
+	"verge/internal/sandbox"
 )
 
 type serveCommand struct{}
@@ -20,6 +21,9 @@ func (s *serveCommand) Run(c *call) error {
 		return err
 	}
 	log := newLog(c.std.Err, cfg.LogFormat, cfg.Level())
+	if lookup(c.std.Environ, "NOTIFY_SOCKET") != "" {
+		sandbox.Descend("/proc/self") // the service's control group is the node's alone
+	}
 	node, err := startNode(cfg, log)
 	if err != nil {
 		return err
