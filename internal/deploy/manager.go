@@ -118,6 +118,9 @@ func Open(host Host) (*Manager, error) {
 	if err != nil {
 		return nil, err
 	}
+	if s.kept != "" {
+		host.Log.Info("state of an older version upgraded", "schema", schema, "copy", s.kept)
+	}
 	m := &Manager{
 		host: host, store: s,
 		resumed: map[string]*client.Deployment{},

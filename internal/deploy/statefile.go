@@ -18,21 +18,31 @@ import (
 
 const opOpen = "deploy.open"
 
-// openStore opens or makes the state file. It fails with fault.Conflict while
+// openStore opens or makes the state file. One of an older schema is copied, and then
+// upgraded in one transaction. It fails with fault.Conflict while
 // another process holds it, fault.Unsupported when a newer build wrote it (the
 // file is left as it is), fault.Exhausted when there is no room for it, and
 // fault.Corrupt when it cannot be read.
 func openStore(path string) (*store, error) {
 	info, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && info.Mode().IsRegular() && info.Size() == 0 {
-		if err := createState(path); err != nil {
+		if err = createState(path); err != nil {
 			return nil, err
 		}
 	}
-	if err := checkWhole(path); err != nil {
+	if err = checkWhole(path); err != nil {
 		return nil, err
 	}
-	return openState(path)
+	kept, err := keepOlder(path)
+	if err != nil {
+		return nil, err
+	}
+	s, err := openState(path)
+	if err != nil {
+		return nil, err
+	}
+	s.kept = kept
+	return s, nil
 }
 
 // createState makes an empty state file under another name, and gives it its own
@@ -97,7 +107,7 @@ func openState(path string) (*store, error) {
 	if err != nil {
 		return nil, stateFault(path, err)
 	}
-	s := &store{db}
+	s := &store{db: db}
 	if err := s.prepare(); err != nil {
 		db.Close() //nolint:errcheck,gosec // the first error counts
 		return nil, stateFault(path, err)
@@ -129,14 +139,26 @@ func (s *store) prepare() error {
 			return fmt.Errorf("make bucket: %w", err)
 		}
 		if found := meta.Get([]byte("schema")); found != nil && string(found) != strconv.Itoa(schema) {
-			return fault.New(fault.Unsupported, opOpen, "state has schema %s, this build knows %d", found, schema).
-				WithHint("Use the newer verge that wrote it, or name another directory with --state-dir.")
-		}
-		for _, name := range []string{bucketModels, bucketDeployments, bucketJournal, bucketChoices, bucketTombstones} {
-			if _, err := tx.CreateBucketIfNotExists([]byte(name)); err != nil {
-				return fmt.Errorf("make bucket: %w", err)
+			number, _ := strconv.Atoi(string(found)) // 0, which no upgrade begins with, where it is none
+			known, err := upgrade(tx, number)
+			if err != nil {
+				return err
+			}
+			if !known {
+				return fault.New(fault.Unsupported, opOpen, "state has schema %s, this build knows %d", found, schema).
+					WithHint("Use the newer verge that wrote it, or name another directory with --state-dir.")
 			}
 		}
-		return meta.Put([]byte("schema"), []byte(strconv.Itoa(schema)))
+		return makeBuckets(tx, meta)
 	})
+}
+
+// makeBuckets makes what is missing, and marks the file as one of this build's schema.
+func makeBuckets(tx *bbolt.Tx, meta *bbolt.Bucket) error {
+	for _, name := range []string{bucketModels, bucketDeployments, bucketJournal, bucketChoices, bucketTombstones} {
+		if _, err := tx.CreateBucketIfNotExists([]byte(name)); err != nil {
+			return fmt.Errorf("make bucket: %w", err)
+		}
+	}
+	return meta.Put([]byte("schema"), []byte(strconv.Itoa(schema)))
 }

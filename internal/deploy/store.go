@@ -20,7 +20,7 @@ import (
 )
 
 // schema is the layout of the state file that this build reads and writes.
-const schema = 1
+const schema = 2
 
 // The buckets of the state file.
 const (
@@ -106,7 +106,10 @@ type move struct {
 
 // store is the state file. Each method is one transaction, synced to disk
 // before it returns.
-type store struct{ db *bbolt.DB }
+type store struct {
+	db   *bbolt.DB
+	kept string // copy of the file as an older build left it; "" where it was not upgraded
+}
 
 func (s *store) close() error { return s.db.Close() }
 
