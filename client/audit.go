@@ -21,6 +21,7 @@ const (
 	ActRollback             Act = "rollback" // an earlier version was asked for
 	ActRetry                Act = "retry"    // with it: bytes that were rolled back before may serve again
 	ActAllowSignatureChange Act = "allow_signature_change"
+	ActForce                Act = "force"    // a stage may be given what it would refuse
 	ActActivate             Act = "activate" // its version serves from here on
 	ActRolledBack           Act = "rolled_back"
 	ActFail                 Act = "fail"

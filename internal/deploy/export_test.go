@@ -47,3 +47,26 @@ func PreprocessOf(data []byte, inputs []inference.Spec) map[string]client.Prepro
 	file := modelfile.File{Bytes: bytes.NewReader(data), Size: int64(len(data))}
 	return openEmbedded(&deployfile.File{}, file, slog.New(slog.DiscardHandler)).preprocess(inputs)
 }
+
+// Act writes so many acts to the audit log, in one transaction.
+func (m *Manager) Act(n int) error {
+	acts := make([]client.AuditEntry, n)
+	for i := range acts {
+		acts[i] = client.AuditEntry{Time: m.host.Now(), Act: client.ActPin, Model: "m", Version: i}
+	}
+	return m.store.save(change{acts: acts})
+}
+
+// The bounds of what is kept for reports and for the audit log.
+const (
+	MaxAudit  = maxAudit
+	MaxReport = maxReport
+)
+
+// Fit shortens the log and the events of a report to so many bytes, and returns what is
+// left, how many bytes it takes, and what it says of that.
+func Fit(log []client.ReportRecord, events []client.ReportEvent, records, most int) (kept, said int, bytes int, cut []string) {
+	k := reported{Log: log, Events: events, records: records}
+	k.fit(most)
+	return len(k.Log), len(k.Events), size(k), k.Cut
+}
