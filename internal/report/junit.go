@@ -56,6 +56,8 @@ type (
 		Skipped *junitResult `xml:"skipped"`
 		Error   *junitResult `xml:"error"`
 		Failure *junitResult `xml:"failure"`
+
+		gate string // the name without a number
 	}
 	junitResult struct {
 		Message string `xml:"message,attr"`
@@ -93,8 +95,18 @@ func writeJUnit(r *client.Report) ([]byte, error) {
 	return append(append([]byte(xml.Header), text...), '\n'), nil
 }
 
-// add counts a case in.
+// add counts a case in. Cases with one name are numbered: what collects them takes the
+// name for an identity.
 func (s *junitSuite) add(c junitCase) {
+	same := 1
+	for _, other := range s.Cases {
+		if other.gate == c.Name {
+			same++
+		}
+	}
+	if c.gate = c.Name; same > 1 {
+		c.Name = fmt.Sprintf("%s (%d)", c.Name, same)
+	}
 	s.Cases = append(s.Cases, c)
 	s.Tests++
 	switch {

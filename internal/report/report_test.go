@@ -296,10 +296,14 @@ func TestJUnitHasACaseForEachVerdictAndEachProblem(t *testing.T) {
 	lost.Deployment.Phase, lost.Deployment.Error = client.PhaseFailed, &client.Failure{Kind: "internal", Message: "loading: the library is gone"}
 	lost.Deployment.Verdicts, lost.Deployment.Phases = nil, lost.Deployment.Phases[:4]
 	all := []string{"digits latency", "digits memory", "digits signature", "digits performance", "digits functional", "digits load"}
+	twice := committed()
+	twice.Deployment.Verdicts = twice.Deployment.Verdicts[4:]
+	twice.Deployment.Verdicts[1].Gate = "functional"
 	for name, tc := range map[string]struct {
 		report *client.Report
 		want   suite
 	}{
+		"a gate that spoke twice": {twice, suite{Tests: 2, Names: []string{"digits functional", "digits functional (2)"}}},
 		"committed":               {committed(), suite{Tests: 6, Skipped: 1, Names: all}},
 		"a gate failed":           {failing, suite{Tests: 6, Failures: 1, Skipped: 1, Names: all}},
 		"problems of a check":     {refused(), suite{Tests: 2, Failures: 2, Names: []string{"digits checking: model.format", "digits checking: deployment.memory_limit_mb"}}},
