@@ -19,6 +19,7 @@ func summary(r *client.Report) []fact {
 		fact{"stage", plain(d.Stage)},
 		fact{"asked by", actor(r.AskedBy)},
 		fact{"reason", plain(d.Reason)},
+		fact{"forced", plain(d.ForceReason)},
 		fact{"began", moment(d.Created)},
 		fact{"took", span(r.DurationMS)},
 		fact{"verge", plain(r.VergeVersion)},

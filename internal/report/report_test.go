@@ -141,7 +141,7 @@ func hostile() *client.Report {
 	const x = hostileText
 	r := committed()
 	d := &r.Deployment
-	d.ID, d.Model, d.Stage, d.Digest, d.Reason, d.RollsBack, d.Phase = x, x, x, x, x, x, client.PhaseFailed
+	d.ID, d.Model, d.Stage, d.Digest, d.Reason, d.ForceReason, d.RollsBack, d.Phase = x, x, x, x, x, x, x, client.PhaseFailed
 	d.Warnings, d.Spec = []string{x}, json.RawMessage(`{"a":"</script><script>alert(1)</script>"}`)
 	d.Error = &client.Failure{Kind: x, Message: x, Hint: x, Problems: []client.Problem{{Path: x, Message: x, Hint: x}}}
 	for i := range d.Verdicts {
