@@ -366,6 +366,9 @@ func TestStateOfAVersionWithoutReportsIsTakenOver(t *testing.T) {
 				return err
 			}
 		}
+		if err := tx.Bucket([]byte("meta")).Put([]byte("schema"), []byte("1")); err != nil {
+			return err
+		}
 		return tx.Bucket([]byte("meta")).Delete([]byte("audit_head"))
 	})
 	m := newNode(t, n.dir)
@@ -384,8 +387,8 @@ func TestStateOfAVersionWithoutReportsIsTakenOver(t *testing.T) {
 	}
 	m.close()
 	edit(t, n.dir, func(tx *bbolt.Tx) error {
-		if got := string(tx.Bucket([]byte("meta")).Get([]byte("schema"))); got != "1" {
-			t.Errorf("the schema is %s", got)
+		if got := string(tx.Bucket([]byte("meta")).Get([]byte("schema"))); got != "2" {
+			t.Errorf("the schema is %s, want 2", got)
 		}
 		return nil
 	})
