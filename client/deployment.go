@@ -115,6 +115,10 @@ type Deployment struct {
 	Created time.Time `json:"created"`
 	Updated time.Time `json:"updated"`
 	Reason  string    `json:"reason,omitempty"` // why it was asked for
+	// NothingToDo says, in the answer to a request for a deployment, that the same files serve
+	// with the same configuration already, by this deployment.
+	NothingToDo bool `json:"nothing_to_do,omitempty"`
+
 	// ForceReason is why the stage was to take what it would refuse; "" where it was not.
 	ForceReason string          `json:"force_reason,omitempty"`
 	RollsBack   string          `json:"rolls_back,omitempty"` // the deployment that it rolls back, by its id; "" for none
@@ -141,6 +145,10 @@ type DeploymentRequest struct {
 	// AllowSignatureChange says that clients are ready for inputs and outputs that are not
 	// those of the version that serves.
 	AllowSignatureChange bool `json:"allow_signature_change,omitempty"`
+
+	// Again deploys what serves already with the same files and the same configuration; else
+	// nothing is done, and the answer is its deployment.
+	Again bool `json:"again,omitempty"`
 
 	Queue bool `json:"queue,omitempty"` // wait while another deployment of the model goes on
 }

@@ -27,6 +27,7 @@ type consentFlags struct {
 	Allow bool `name:"allow-signature-change" help:"Clients are ready for other inputs and outputs than those of the version that serves."`
 	Retry bool `help:"Deploy bytes that were rolled back before."`
 
+	Again bool   `help:"Deploy what serves already with the same files and the same configuration; else there is nothing to do."`
 	Force string `placeholder:"REASON" help:"Why a stage is to take what it would refuse: a verdict that cannot tell, or bytes that staging has not seen."`
 }
 
@@ -116,13 +117,18 @@ func (c *call) deploy(node *client.Client, o *order, options deployOptions) erro
 	if err != nil {
 		return err
 	}
-	req.Queue, req.Retry, req.AllowSignatureChange, req.ForceReason = options.queue, options.consent.Retry, options.consent.Allow, options.consent.Force
+	req.Queue, req.Retry, req.Again = options.queue, options.consent.Retry, options.consent.Again
+	req.AllowSignatureChange, req.ForceReason = options.consent.Allow, options.consent.Force
 	d, err := c.begin(node, req, options.own)
 	if err != nil {
 		return about(o.path, err)
 	}
 	if options.detach && options.json {
 		return c.printJSON(d)
+	}
+	if d.NothingToDo && !options.json {
+		c.print("%s serves already, with the same files and the same configuration: nothing to do (--again deploys them anew)\n", d.Serves)
+		return nil
 	}
 	view.begin(d)
 	if options.detach {

@@ -317,6 +317,11 @@ func TestARollbackIsFollowedToItsEnd(t *testing.T) {
 	}
 }
 
+func TestWhatServesAlreadyIsNothingToDo(t *testing.T) {
+	n := (&fakeNode{deployment: client.Deployment{ID: "digits-1", Model: "digits", Version: 1, Phase: client.PhaseCommitted, Serves: "digits@1", NothingToDo: true}}).start(t)
+	verge(t, "deploy", spec(t), "--node", n.address).want(t, 0, "digits@1 serves already, with the same files and the same configuration: nothing to do (--again deploys them anew)\n", "")
+}
+
 func TestAVersionToReturnToIsOneOrMore(t *testing.T) {
 	n := (&fakeNode{}).start(t)
 	r := verge(t, "rollback", "digits", "--to", "0", "--node", n.address)

@@ -371,6 +371,31 @@ func TestADataSetThatDoesNotFitIsFoundBeforeTheLoad(t *testing.T) {
 	}
 }
 
+func TestTheSameAgainIsNothingToDo(t *testing.T) {
+	n := newNode(t, t.TempDir())
+	first := n.deploy(base, "digits.onnx")
+	same := func(spec, file string) *client.Deployment {
+		t.Helper()
+		req := n.request(spec, file)
+		req.Again = false
+		return n.wait(n.submit(req).ID)
+	}
+	again := n.request(base, "digits.onnx")
+	again.Again = false
+	if d, err := n.manager.Submit(again, asker()); err != nil || !d.NothingToDo || d.ID != first.ID || d.Serves != "m@1" {
+		t.Errorf("the same again is %+v, %v; want %s", d, err, first.ID)
+	}
+	if d := same(strings.Replace(base, `"max_latency_ms":50`, `"max_latency_ms":49`, 1), "digits.onnx"); d.Version != 2 {
+		t.Errorf("another configuration is version %d, want 2", d.Version)
+	}
+	if d := same(base, "digits-bad.onnx"); d.Version != 3 {
+		t.Errorf("other bytes are version %d, want 3", d.Version)
+	}
+	if d := n.deploy(base, "digits-bad.onnx"); d.Version != 4 {
+		t.Errorf("asked for again it is version %d, want 4", d.Version)
+	}
+}
+
 func TestAModelThatIsLoadedAsAnotherThanItsFileDeclaresIsRefused(t *testing.T) {
 	x := inference.Spec{Name: "x", DType: tensor.FP32, Shape: []int64{-1, 4}}
 	image := inference.Spec{Name: "image", DType: tensor.FP32, Shape: []int64{-1, 4}}

@@ -437,7 +437,7 @@ func (n *node) upload(data []byte) string {
 func (n *node) request(spec, file string) client.DeploymentRequest {
 	n.tb.Helper()
 	return client.DeploymentRequest{
-		Spec: json.RawMessage(spec), SpecName: "deployment.json",
+		Spec: json.RawMessage(spec), SpecName: "deployment.json", Again: true,
 		Artifacts: map[string]string{"model": n.upload(model(n.tb, file))},
 	}
 }

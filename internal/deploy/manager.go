@@ -1,8 +1,10 @@
 package deploy
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -170,7 +172,8 @@ func (m *Manager) Close() error {
 // fault.NotFound for an artifact that was not uploaded, and fault.Conflict for bytes
 // that were rolled back, and while another deployment of the model goes on; one that asks
 // to be queued waits for that, and fails with fault.Unavailable where many do. by is who
-// asks.
+// asks. Where the same files serve with the same configuration already, nothing is done: the
+// result is their deployment, which has ended, unless the request asks for it again.
 func (m *Manager) Submit(req client.DeploymentRequest, by client.Actor) (*client.Deployment, error) {
 	const op = "deploy.submit"
 	file, err := deployfile.ParseSpec(req.Spec, req.SpecName, deployfile.Options{Stage: req.Stage, Ignore: req.IgnorePackages})
@@ -246,6 +249,11 @@ func (m *Manager) start(name string, file *deployfile.File, req client.Deploymen
 	if err != nil {
 		return nil, fault.New(fault.Internal, "deploy.submit", "write the deployment file: %w", err)
 	}
+	if _, busy := m.busy[name]; version == 0 && !req.Again && !busy {
+		if d := m.same(name, req.Artifacts, resolved); d != nil {
+			return d, nil
+		}
+	}
 	plain, _, _ := modelname.Split(name)
 	counter, err := m.store.model(plain) // versions are counted over all stages
 	if err != nil {
@@ -287,6 +295,26 @@ func (m *Manager) start(name string, file *deployfile.File, req client.Deploymen
 		m.used[digest] = true
 	}
 	return m.launch(r), nil
+}
+
+// same returns the deployment of what serves under a name, where that has the same files and
+// the same configuration, and nothing is wrong with it; else nil. m.mu is held.
+func (m *Manager) same(name string, artifacts map[string]string, resolved json.RawMessage) *client.Deployment {
+	served := m.serving[name]
+	if served == nil || served.Version.Status().State == serve.StateFailed || !maps.Equal(served.release.Artifacts, artifacts) {
+		return nil
+	}
+	has, err := served.File.Resolved()
+	if err != nil || !bytes.Equal(has, resolved) {
+		return nil
+	}
+	d := m.known[served.release.Deployment]
+	if d == nil || d.Phase != client.PhaseCommitted {
+		return nil // it is forgotten
+	}
+	d = m.view(d)
+	d.NothingToDo = true
+	return d
 }
 
 // launch runs a deployment in a goroutine of its own, as soon as it is its turn. m.mu is

@@ -23,7 +23,8 @@ func (a *API) deploy(w http.ResponseWriter, r *http.Request) error {
 	return accepted(w, d)
 }
 
-// accepted answers with a deployment that has begun.
+// accepted answers with a deployment that has begun, or where there is nothing to do with
+// the one that serves.
 func accepted(w http.ResponseWriter, d *client.Deployment) error {
 	w.Header().Set("Location", Prefix+"/deployments/"+url.PathEscape(d.ID))
 	return writeJSON(w, http.StatusAccepted, d)
