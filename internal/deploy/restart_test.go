@@ -3,6 +3,7 @@ package deploy_test
 import (
 	"bytes"
 	"crypto/sha256"
+	"errors"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -308,7 +309,7 @@ func edit(tb testing.TB, dir string, change func(*bbolt.Tx) error) string {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	if err := db.Update(change); err != nil {
+	if err := db.Update(func(tx *bbolt.Tx) error { return errors.Join(change(tx), deploy.WriteSum(tx)) }); err != nil {
 		tb.Fatal(err)
 	}
 	if err := db.Close(); err != nil {
@@ -327,7 +328,7 @@ func TestAStateThatCannotBeUsedIsRefusedAndLeft(t *testing.T) {
 		message, hint string
 	}{
 		"a newer schema": {
-			put("meta", "schema", "2"), fault.Unsupported, "state has schema 2, this build knows 1",
+			put("meta", "schema", "3"), fault.Unsupported, "state has schema 3, this build knows 2",
 			"Use the newer verge that wrote it, or name another directory with --state-dir.",
 		},
 		"a deployment that is no JSON": {
@@ -360,6 +361,8 @@ func TestAStateThatCannotBeUsedIsRefusedAndLeft(t *testing.T) {
 	}
 }
 
+const cutHint = "Bring state.db back from a copy, or move it away to start with an empty state and deploy the models again."
+
 func TestAFileThatIsNoStateIsRefused(t *testing.T) {
 	n := newNode(t, t.TempDir())
 	host := n.host()
@@ -369,7 +372,7 @@ func TestAFileThatIsNoStateIsRefused(t *testing.T) {
 	}
 	_, err := deploy.Open(host)
 	check(t, "Open", err, fault.Corrupt, host.StatePath+": invalid database",
-		"Move state.db away to start with an empty state; the models in artifacts/ are kept.")
+		cutHint)
 }
 
 func TestAStateThatWasCutOffIsRefused(t *testing.T) {
@@ -387,7 +390,7 @@ func TestAStateThatWasCutOffIsRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err := deploy.Open(host)
-		if fault.KindOf(err) != fault.Corrupt || fault.HintOf(err) != "Move state.db away to start with an empty state; the models in artifacts/ are kept." {
+		if fault.KindOf(err) != fault.Corrupt || fault.HintOf(err) != cutHint {
 			t.Errorf("%d bytes: %v (hint %q), want corrupt", size, err, fault.HintOf(err))
 		}
 		if left, _ := os.ReadFile(host.StatePath); len(left) != size {

@@ -28,29 +28,36 @@ func openStore(path string) (*store, error) {
 		if err := createState(path); err != nil {
 			return nil, err
 		}
-	}
-	if err := checkWhole(path); err != nil {
+	} else if err := renewState(path); err != nil {
 		return nil, err
 	}
 	return openState(path)
 }
 
-// createState makes an empty state file under another name, and gives it its own
-// when all of it is on disk: neither a full disk nor a power cut leaves half of one.
+// createState makes an empty state file.
 func createState(path string) error {
-	draft := path + ".new"
-	if err := os.Remove(draft); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return stateFault(draft, err)
+	return draft(path, func(name string) error {
+		s, err := openState(name)
+		if err != nil {
+			return err
+		}
+		return s.close()
+	})
+}
+
+// draft makes a state file under another name, and gives it its own when all of it is on
+// disk: neither a full disk nor a power cut leaves half of one.
+func draft(path string, fill func(name string) error) error {
+	name := path + ".new"
+	if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return stateFault(name, err)
 	}
-	s, err := openState(draft)
+	err := fill(name)
 	if err == nil {
-		err = s.close()
-	}
-	if err == nil {
-		err = rename(draft, path)
+		err = rename(name, path)
 	}
 	if err != nil {
-		os.Remove(draft) //nolint:errcheck,gosec // the first error counts
+		os.Remove(name) //nolint:errcheck,gosec // the first error counts
 		return stateFault(path, err)
 	}
 	return nil
@@ -68,27 +75,50 @@ func rename(from, to string) error {
 	return errors.Join(dir.Sync(), dir.Close())
 }
 
-// checkWhole refuses a file that was cut off: reading on behind its end would be a
-// signal that ends the process. Read-only, the file is not looked into yet.
-func checkWhole(path string) error {
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: time.Second, ReadOnly: true})
+// renewState refuses a state file that is damaged, before anything of it is used or
+// written, and writes a whole one anew. What is read then is what is on disk, also after a
+// sync that failed; and the new file's list of free pages, which no sum covers, is made from
+// its content. Where there is no room, the file stays as it is.
+func renewState(path string) error {
+	old, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: time.Second, ReadOnly: true}) // for the lock
 	if err != nil {
 		return stateFault(path, err)
 	}
-	defer db.Close() //nolint:errcheck // only read
-	need := int64(0)
-	err = db.View(func(tx *bbolt.Tx) error {
-		need = tx.Size()
-		return nil
-	})
-	info, statErr := os.Stat(path)
-	if err = errors.Join(err, statErr); err != nil {
+	defer old.Close()              //nolint:errcheck // only read
+	data, err := os.ReadFile(path) //nolint:gosec // the state directory is the owner's choice
+	if err != nil {
 		return stateFault(path, err)
 	}
-	if info.Size() < need {
-		return stateFault(path, fmt.Errorf("the file has %d bytes, its content takes %d", info.Size(), need))
+	file, err := readState(data)
+	if err == nil {
+		err = file.known()
 	}
-	return nil
+	if err == nil {
+		err = file.check()
+	}
+	if err != nil {
+		return stateFault(path, err)
+	}
+	err = draft(path, func(name string) error {
+		renewed, openErr := bbolt.Open(name, 0o600, &bbolt.Options{Timeout: time.Second})
+		if openErr != nil {
+			return openErr
+		}
+		return errors.Join(bbolt.Compact(renewed, old, 0), renewed.Close())
+	})
+	if fault.KindOf(err) == fault.Exhausted {
+		return nil
+	}
+	return err
+}
+
+// known refuses a schema that this build does not know.
+func (f *stateFile) known() error {
+	if f.schema == "" || f.schema == schemaWithoutSum || f.schema == strconv.Itoa(schema) {
+		return nil
+	}
+	return fault.New(fault.Unsupported, opOpen, "state has schema %s, this build knows %d", f.schema, schema).
+		WithHint("Use the newer verge that wrote it, or name another directory with --state-dir.")
 }
 
 // openState opens a state file, which it makes where there is none.
@@ -97,7 +127,7 @@ func openState(path string) (*store, error) {
 	if err != nil {
 		return nil, stateFault(path, err)
 	}
-	s := &store{db}
+	s := &store{db: db}
 	if err := s.prepare(); err != nil {
 		db.Close() //nolint:errcheck,gosec // the first error counts
 		return nil, stateFault(path, err)
@@ -119,18 +149,14 @@ func stateFault(path string, err error) error {
 		return storageFault(err)
 	}
 	return fault.New(fault.Corrupt, opOpen, "%w", err).On(path).
-		WithHint("Move %s away to start with an empty state; the models in artifacts/ are kept.", filepath.Base(path))
+		WithHint("Bring %s back from a copy, or move it away to start with an empty state and deploy the models again.", filepath.Base(path))
 }
 
 func (s *store) prepare() error {
-	return s.db.Update(func(tx *bbolt.Tx) error {
+	return s.update(func(tx *bbolt.Tx) error {
 		meta, err := tx.CreateBucketIfNotExists([]byte(bucketMeta))
 		if err != nil {
 			return fmt.Errorf("make bucket: %w", err)
-		}
-		if found := meta.Get([]byte("schema")); found != nil && string(found) != strconv.Itoa(schema) {
-			return fault.New(fault.Unsupported, opOpen, "state has schema %s, this build knows %d", found, schema).
-				WithHint("Use the newer verge that wrote it, or name another directory with --state-dir.")
 		}
 		for _, name := range []string{bucketModels, bucketDeployments, bucketJournal, bucketChoices, bucketTombstones} {
 			if _, err := tx.CreateBucketIfNotExists([]byte(name)); err != nil {
