@@ -41,7 +41,7 @@ func read(t *testing.T, path string) []byte {
 // stride is how many bits a test goes on by: a prime number, so that each bit of a byte
 // takes part.
 func stride() int {
-	if os.Getenv("VERGE_FAULTS") == "all" {
+	if os.Getenv("FAULTS") == "all" {
 		return 1
 	}
 	return 61

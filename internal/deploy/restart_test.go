@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 	"verge/client"
 	"verge/internal/deploy"
 	"verge/internal/fault"
+	"verge/internal/native"
 )
 
 func TestEveryWalkThroughTheMovesEndsAndServesOnlyAfterTheSwitch(t *testing.T) {
@@ -457,5 +459,45 @@ func TestAMoveThatCannotBeWrittenDoesNotHappen(t *testing.T) {
 	n = newNode(t, dir)
 	if d, err := n.manager.Get(id); err != nil || d.Phase != client.PhaseFailed {
 		t.Errorf("after a start it is %+v, %v", d, err)
+	}
+}
+
+// unwilling is a store that fails to give its files a few times.
+type unwilling struct {
+	deploy.Artifacts
+	fails atomic.Int32
+	err   error
+}
+
+func (u *unwilling) Load(digest string) (*native.Memory, error) {
+	if u.fails.Add(-1) >= 0 {
+		return nil, u.err
+	}
+	return u.Artifacts.Load(digest)
+}
+
+func TestAModelThatIsNotReadAtOnceAfterARestartIsTriedAgain(t *testing.T) {
+	for name, test := range map[string]struct {
+		err    error
+		serves bool
+	}{
+		"too many open files": {fault.New(fault.Internal, "artifact.load", "too many open files"), true},
+		"damaged":             {fault.New(fault.Corrupt, "artifact.load", "its bytes have changed"), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			n := newNode(t, dir)
+			n.deploy(base, "digits.onnx")
+			n.close()
+			n = newNodeWith(t, dir, func(h *deploy.Host) {
+				u := &unwilling{Artifacts: h.Artifacts, err: test.err}
+				u.fails.Store(2)
+				h.Artifacts = u
+			})
+			n.manager.Restore()
+			if serves := len(n.manager.Serving()) == 1; serves != test.serves {
+				t.Errorf("it serves: %v, want %v", serves, test.serves)
+			}
+		})
 	}
 }
