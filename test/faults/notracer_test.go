@@ -3,4 +3,4 @@
 package faults_test
 
 // traceMain is for processors whose registers the tracer knows.
-func traceMain([]string) int { return 99 }
+func traceMain([]string) int { return noTracer }

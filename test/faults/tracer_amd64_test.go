@@ -58,7 +58,7 @@ func traceMain(args []string) int {
 	status, err := t.run(args)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "tracer:", err)
-		return 99
+		return noTracer
 	}
 	return status
 }

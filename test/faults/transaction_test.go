@@ -1,6 +1,7 @@
 package faults_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -115,6 +116,9 @@ var theStage = sync.OnceValues(func() (*stage, error) {
 func newStage(t *testing.T) *stage {
 	t.Helper()
 	nodetest.Require(t)
+	if testing.Short() {
+		t.Skip("the program is a process of its own, without the race detector")
+	}
 	s, err := theStage()
 	if err != nil {
 		t.Fatal(err)
@@ -302,6 +306,9 @@ type play struct {
 	wrong error
 }
 
+// noTracer is the status of a tracer that could not trace.
+const noTracer = 99
+
 // perform runs a play to its end: a node that is not killed by its fault is stopped, or
 // killed where it does not answer.
 func (s *stage) perform(t *testing.T, what plan, fresh bool) *play {
@@ -353,6 +360,11 @@ func (s *stage) perform(t *testing.T, what plan, fresh bool) *play {
 	p.act(ctx)
 	_ = p.cmd.Process.Signal(syscall.SIGTERM) // it may have ended
 	<-p.ended
+	if bytes.Contains(p.said(), []byte("operation not permitted")) && p.cmd.ProcessState.ExitCode() == noTracer {
+		if !strings.Contains(","+os.Getenv("VERGE_REQUIRE")+",", ",strace,") {
+			t.Skip("needs a system that lets a process trace another, as strace does")
+		}
+	}
 	switch status := p.cmd.ProcessState.ExitCode(); status {
 	case 0, 1, 128 + int(syscall.SIGKILL): // 1: it could not start, or not end in good order
 	default:
