@@ -125,17 +125,31 @@ func (p *play) base() string {
 	return p.s.state
 }
 
-// lose puts what a power cut leaves in the place of the state directory.
+// lose puts what a power cut leaves in the place of the state directory. It comes after the
+// last call, or at any after the fault: then what the client was told later was never said.
 func (p *play) lose(t *testing.T) {
 	t.Helper()
+	ops := p.ops()
+	end := len(ops)
+	var chance *rand.Rand
+	seed := rand.Uint64()
+	if seed%4 > 0 {
+		fault := slices.IndexFunc(ops, func(o op) bool { return o.Fault })
+		end = fault + 1 + rand.IntN(len(ops)-fault)
+	}
+	if seed%4 > 1 {
+		chance = rand.New(rand.NewPCG(seed, 0))
+	}
+	t.Logf("the power goes after %s, seed %d", ops[end-1].name(p.state), seed)
 	d := newDisk(t, p.base(), p.state)
-	for _, o := range p.ops() {
+	for _, o := range ops[:end] {
 		d.do(t, o)
 	}
 	if err := os.RemoveAll(p.state); err != nil {
 		t.Fatal(err)
 	}
-	d.cut(t, p.state, nil)
+	d.cut(t, p.state, chance)
+	p.was = p.was.before(end)
 }
 
 func TestThePowerMayGoAtEachCall(t *testing.T) {
