@@ -26,12 +26,11 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 2 && os.Args[1] == "trace" {
 		os.Exit(traceMain(os.Args[2:]))
 	}
-	defer func() {
+	nodetest.Main(m, func() {
 		for _, dir := range leftovers.dirs {
 			os.RemoveAll(dir)
 		}
-	}()
-	nodetest.Main(m)
+	})
 }
 
 // deploy deploys the good model under a name, and returns what it answers to ask.
