@@ -7,6 +7,7 @@ VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo 0.
 LDFLAGS   := -s -w -X verge/internal/version.Version=$(VERSION)
 RUNTIMES  ?= $(CURDIR)/.runtimes
 FUZZTIME  ?= 5s
+DIST      ?= dist
 
 # The native libraries that the tests are run with.
 LIBRARIES := onnxruntime litert tflite openvino
@@ -45,7 +46,7 @@ unit: ## tests that need no native library; under a minute
 	VERGE_RUNTIME_DIR= $(GO) test ./...
 
 .PHONY: test
-test: lint unit runtime test-all race-short fuzz-short arm64 ## everything that CI runs but the demo
+test: lint unit runtime test-all race-short fuzz-short arm64 packages ## everything that CI runs but the demo
 
 .PHONY: test-all
 test-all: runtime ## all tests, with the real libraries
@@ -109,3 +110,11 @@ bench: runtime ## the benchmarks of docs/benchmarks.md
 cross: ## build for every platform that is released
 	GOOS=linux GOARCH=amd64 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/verge-linux-amd64 ./cmd/verge
 	GOOS=linux GOARCH=arm64 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/verge-linux-arm64 ./cmd/verge
+
+.PHONY: packages
+packages: runtime ## what is released, built and installed in a scratch root
+	VERGE_REQUIRE=dpkg,onnxruntime,$(VERGE_REQUIRE) $(GO) test ./test/packaging
+
+.PHONY: release
+release: ## archives and Debian packages for linux/amd64 and arm64, with checksums, into dist
+	@GO='$(GO)' VERSION='$(VERSION)' LDFLAGS='$(LDFLAGS)' packaging/release.sh '$(DIST)' $(ARCHITECTURES)

@@ -104,22 +104,24 @@ type Failure struct {
 
 // Deployment is one attempt to put one version of a model into service.
 type Deployment struct {
-	ID        string          `json:"id"` // "digits-20261123-7f3a"
-	Model     string          `json:"model"`
-	Version   int             `json:"version"`
-	Stage     string          `json:"stage"`
-	Phase     Phase           `json:"phase"`
-	Digest    string          `json:"digest,omitempty"` // of the model file: "sha256:…"
-	Created   time.Time       `json:"created"`
-	Updated   time.Time       `json:"updated"`
-	Reason    string          `json:"reason,omitempty"`     // why it was asked for
-	RollsBack string          `json:"rolls_back,omitempty"` // the deployment that it rolls back, by its id; "" for none
-	Phases    []PhaseRecord   `json:"phases"`
-	Verdicts  []Verdict       `json:"verdicts"`
-	Warnings  []string        `json:"warnings,omitempty"`
-	Error     *Failure        `json:"error,omitempty"`
-	Spec      json.RawMessage `json:"spec,omitempty"`   // the deployment file with its defaults, as JSON
-	Serves    string          `json:"serves,omitempty"` // what answers for the model's name now: "digits@3", or ""
+	ID      string    `json:"id"` // "digits-20261123-7f3a"
+	Model   string    `json:"model"`
+	Version int       `json:"version"`
+	Stage   string    `json:"stage"`
+	Phase   Phase     `json:"phase"`
+	Digest  string    `json:"digest,omitempty"` // of the model file: "sha256:…"
+	Created time.Time `json:"created"`
+	Updated time.Time `json:"updated"`
+	Reason  string    `json:"reason,omitempty"` // why it was asked for
+	// ForceReason is why the stage was to take what it would refuse; "" where it was not.
+	ForceReason string          `json:"force_reason,omitempty"`
+	RollsBack   string          `json:"rolls_back,omitempty"` // the deployment that it rolls back, by its id; "" for none
+	Phases      []PhaseRecord   `json:"phases"`
+	Verdicts    []Verdict       `json:"verdicts"`
+	Warnings    []string        `json:"warnings,omitempty"`
+	Error       *Failure        `json:"error,omitempty"`
+	Spec        json.RawMessage `json:"spec,omitempty"`   // the deployment file with its defaults, as JSON
+	Serves      string          `json:"serves,omitempty"` // what answers for the model's name now: "digits@3", or ""
 }
 
 // DeploymentRequest asks a node to deploy. The files that it speaks of are
@@ -131,6 +133,7 @@ type DeploymentRequest struct {
 	Name           string            `json:"name,omitempty"`            // the served name, where Spec has none
 	Stage          string            `json:"stage,omitempty"`           // overrides Spec's
 	Reason         string            `json:"reason,omitempty"`          // kept with the deployment
+	ForceReason    string            `json:"force_reason,omitempty"`    // why a stage may be given what it would refuse: a verdict that cannot tell, bytes that staging has not seen; kept with the deployment
 	IgnorePackages []string          `json:"ignore_packages,omitempty"` // required packages that are not checked
 	Retry          bool              `json:"retry,omitempty"`           // deploy bytes that were rolled back before
 	// AllowSignatureChange says that clients are ready for inputs and outputs that are not
@@ -144,6 +147,13 @@ type DeploymentRequest struct {
 type RollbackRequest struct {
 	To     int    `json:"to,omitempty"`     // version; 0 for the one before the one that serves
 	Reason string `json:"reason,omitempty"` // kept with the deployments
+}
+
+// PromoteRequest asks a node to deploy the version of a lower stage to a higher one.
+type PromoteRequest struct {
+	To          string `json:"to"`                     // "staging" or "production"
+	Reason      string `json:"reason,omitempty"`       // kept with the deployment
+	ForceReason string `json:"force_reason,omitempty"` // as in DeploymentRequest
 }
 
 // PinRequest asks a node to keep a version with all its files, or no longer.

@@ -94,6 +94,19 @@ func (c *Client) Rollback(ctx context.Context, name string, req RollbackRequest)
 	return &d, nil
 }
 
+// Promote deploys the version that serves at the highest stage below another to that one:
+// the same bytes, with their number, through the gates as that stage has them. name may ask
+// for the stage that it comes from, as in "digits.testing". It fails with kind "not_found"
+// where no lower stage has a version, and with "conflict" where the stage has that version
+// already, or while a deployment to it is under way.
+func (c *Client) Promote(ctx context.Context, name string, req PromoteRequest) (*Deployment, error) {
+	var d Deployment
+	if err := c.call(ctx, http.MethodPost, route("v1", "models", name, "promote"), req, &d); err != nil {
+		return nil, err
+	}
+	return &d, nil
+}
+
 // Pin has the node keep a version with all its files whatever is deployed after it, or no
 // longer. It fails with kind "not_found" for a version that the node does not keep.
 func (c *Client) Pin(ctx context.Context, name string, req PinRequest) error {

@@ -126,6 +126,8 @@ def save_png(path, pixels):
 def save_data(images, labels):
     """Writes the held-out set, the first of it as pictures, and the class names."""
     np.savez_compressed(HERE / "heldout.npz", images=images, labels=labels)
+    inputs = (images.astype(np.float32) / 16)[:, None]
+    np.savez_compressed(HERE / "accuracy.npz", image=inputs, labels=labels)
     folder = HERE / "samples"
     folder.mkdir(exist_ok=True)
     for i in range(SAMPLES):

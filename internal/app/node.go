@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"verge/client"
 	"verge/internal/api/httpapi"
 	"verge/internal/api/manage"
 	"verge/internal/artifact"
@@ -45,9 +46,11 @@ type Node struct {
 	manager   *deploy.Manager
 	checker   *health.Checker
 
-	public  []*listener
-	cancel  context.CancelFunc // ends what runs behind
-	running sync.WaitGroup
+	public   []*listener
+	self     *client.Client     // at its own Unix socket
+	cancel   context.CancelFunc // ends what runs behind
+	running  sync.WaitGroup
+	restored chan struct{} // closed when every committed model has been tried
 }
 
 // listener is one public door.
@@ -76,7 +79,7 @@ func (l *listener) hide() error {
 // with nothing left behind, when another node has the state directory, a door is
 // taken, or the state cannot be read.
 func Start(cfg config.Config, workerCommand []string, log *slog.Logger) (_ *Node, err error) {
-	n := &Node{cfg: cfg, log: log, now: time.Now, started: time.Now()}
+	n := &Node{cfg: cfg, log: log, now: time.Now, started: time.Now(), restored: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			err = fault.Join(err, n.close(context.Background()))
@@ -128,6 +131,9 @@ func (n *Node) listen() error {
 		return err
 	}
 	n.public = append(n.public, n.door(unix, both(inference, management)))
+	if n.self, err = client.New("unix:" + n.cfg.UnixSocket); err != nil {
+		return err
+	}
 	if n.cfg.HTTPAddress == "" {
 		return nil
 	}
@@ -167,7 +173,10 @@ func (n *Node) run() {
 		})
 		n.log.Info("listening", "network", l.Addr().Network(), "address", l.Addr().String())
 	}
-	n.running.Go(n.manager.Restore)
+	n.running.Go(func() {
+		n.manager.Restore()
+		close(n.restored)
+	})
 }
 
 // Addresses returns where the node answers, in the form that client.New takes;
@@ -216,6 +225,9 @@ func (n *Node) close(ctx context.Context) error {
 	}
 	if n.manager != nil {
 		errs = append(errs, n.manager.Close())
+	}
+	if n.self != nil {
+		n.self.Close()
 	}
 	for _, l := range n.public {
 		errs = append(errs, l.server.Shutdown(ctx))

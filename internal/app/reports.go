@@ -66,6 +66,7 @@ func (n *Node) modelsWith(resources client.SystemResources) []client.ModelStatus
 
 // Model implements manage.Reports.
 func (n *Node) Model(name string) (client.ModelStatus, error) {
+	name = n.manager.Named(name)
 	for _, s := range n.manager.Serving() {
 		if s.Model == name {
 			m := n.modelStatus(s, n.resources())
@@ -144,7 +145,7 @@ func memoryOf(s inference.Session) (gate.Usage, error) {
 	if memory.Enforced != "no" {
 		how += ", and its control group's peak (" + memory.Enforced + ")"
 	}
-	return gate.Usage{PeakBytes: memory.Peak, How: how}, nil
+	return gate.Usage{PeakBytes: memory.Peak, CurrentBytes: memory.Current, How: how}, nil
 }
 
 func modelInfo(info inference.SessionInfo, g inference.Signature) client.ModelInfo {

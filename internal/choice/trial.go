@@ -258,24 +258,10 @@ func (c *choosing) disagrees(w Way, spec inference.Spec, want, got tensor.Tensor
 		}
 		return ""
 	}
-	if similarity := cosine(a, b); similarity < c.plan.Cosine || math.IsNaN(similarity) {
+	if similarity := stats.Cosine(a, b); similarity < c.plan.Cosine || math.IsNaN(similarity) {
 		return fmt.Sprintf("has a cosine similarity of %.4f with the model's, want %g or more", similarity, c.plan.Cosine)
 	}
 	return ""
-}
-
-// cosine is the cosine of the angle between two vectors; 1 where both are zero.
-func cosine(a, b []float64) float64 {
-	var dot, aa, bb float64
-	for i := range a {
-		dot += a[i] * b[i]
-		aa += a[i] * a[i]
-		bb += b[i] * b[i]
-	}
-	if aa == 0 && bb == 0 {
-		return 1
-	}
-	return dot / math.Sqrt(aa*bb)
 }
 
 // measure runs the first probe: one at a time, then as many at a time as the session

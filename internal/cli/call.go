@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"os"
 	"time"
 
 	"verge/client"
@@ -37,7 +38,13 @@ func (c *call) client() (*client.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return client.New("unix:" + cfg.UnixSocket)
+	return client.New("unix:" + cfg.NodeSocket(os.Geteuid(), c.std.Environ, isThere))
+}
+
+// isThere reports whether a path names something that this user can see.
+func isThere(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 // libraries finds native libraries where the settings say.

@@ -116,13 +116,13 @@ func (c *call) findings(o *order) (*deploy.Findings, error) {
 		}
 	}
 	findings.CheckDigests(o.file, digests)
-	var data [2][]byte
-	for i, role := range []string{"labels", "golden"} {
-		if data[i], err = o.read(role); err != nil {
+	data := map[string][]byte{}
+	for _, of := range deploy.DataFiles(o.file) {
+		if data[of.Role], err = o.read(of.Role); err != nil {
 			return nil, err
 		}
 	}
-	findings.CheckData(o.file, data[0], data[1])
+	findings.CheckData(o.file, data)
 	return findings, nil
 }
 

@@ -29,7 +29,7 @@ func TestCheckFindsWhatIsWrongWithADeployment(t *testing.T) {
 		"model: {path: digits.onnx, optimization_config: {quantize: true}}\n" + small,
 		"model: {path: digits.onnx, optimize: true, labels: picture.onnx}\ndeployment: {memory_limit_mb: 1, cpu_threads: 1, optimization_level: 3}\n",
 		"model: {path: digits.onnx, format: tflite, sha256: " + strings.Repeat("a", 64) + "}\n" + small + "required_packages: [onnxruntime>=99]\n",
-		"model: {path: digits.onnx, formt: onnx}\ndeployment: {batch_size: 0, cpu_threads: many}\nstage: production\naccuracy: {}\nrequired_packages: [tensorfow]\n",
+		"model: {path: digits.onnx, formt: onnx}\ndeployment: {batch_size: 0, cpu_threads: many}\nstage: live\nisolation: thread\nrequired_packages: [tensorfow]\n",
 		"model: {path: absent.onnx, labels: folder}\ntests: {functional_test: {golden: empty.onnx}}\n",
 		"model: {path: model.tflite}\n" + small,
 		"model: {path: truncated.onnx}\n" + small,

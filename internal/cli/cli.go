@@ -37,6 +37,7 @@ type commands struct {
 	Watch    watchCommand    `cmd:"" help:"Follow a deployment to its end."`
 	Cancel   cancelCommand   `cmd:"" help:"End a deployment that has not switched."`
 	History  historyCommand  `cmd:"" help:"List deployments, the newest first."`
+	Promote  promoteCommand  `cmd:"" help:"Deploy the version of a lower stage to a higher one."`
 	Rollback rollbackCommand `cmd:"" help:"Serve an earlier version of a model again."`
 	Pin      pinCommand      `cmd:"" help:"Keep a version of a model with all its files."`
 	Predict  predictCommand  `cmd:"" help:"Ask a model for an answer."`
@@ -46,6 +47,7 @@ type commands struct {
 	Explain  explainCommand  `cmd:"" help:"Show what would be taken to run a model here, and why."`
 	Device   deviceCommand   `cmd:"" help:"Show what this machine is."`
 	Runtime  runtimeCommand  `cmd:"" help:"Bring, list and verify native inference libraries."`
+	Service  serviceCommand  `cmd:"" help:"Run the node as a service of this system."`
 	Config   configCommand   `cmd:"" help:"Check and show the settings of a node."`
 	Version  versionCommand  `cmd:"" help:"Show the version of this program."`
 	Worker   workerCommand   `cmd:"" hidden:"" help:"Hold one model; only a node starts it."`

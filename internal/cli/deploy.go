@@ -26,6 +26,8 @@ type deployCommand struct {
 type consentFlags struct {
 	Allow bool `name:"allow-signature-change" help:"Clients are ready for other inputs and outputs than those of the version that serves."`
 	Retry bool `help:"Deploy bytes that were rolled back before."`
+
+	Force string `placeholder:"REASON" help:"Why a stage is to take what it would refuse: a verdict that cannot tell, or bytes that staging has not seen."`
 }
 
 // Run deploys to the node, and follows until the end.
@@ -114,7 +116,7 @@ func (c *call) deploy(node *client.Client, o *order, options deployOptions) erro
 	if err != nil {
 		return err
 	}
-	req.Queue, req.Retry, req.AllowSignatureChange = options.queue, options.consent.Retry, options.consent.Allow
+	req.Queue, req.Retry, req.AllowSignatureChange, req.ForceReason = options.queue, options.consent.Retry, options.consent.Allow, options.consent.Force
 	d, err := c.begin(node, req, options.own)
 	if err != nil {
 		return about(o.path, err)

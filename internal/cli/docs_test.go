@@ -27,6 +27,7 @@ func TestTheReferenceNamesEveryCommandAndFlagAndNoOther(t *testing.T) {
 	}
 	delete(want, "runtime") // only a word before others
 	delete(want, "config")
+	delete(want, "service")
 	for path := range want {
 		slices.Sort(want[path])
 	}
@@ -220,26 +221,5 @@ func TestThePageOfTheDeploymentFileIsItsSchema(t *testing.T) {
 	}
 	if diff := cmp.Diff(rows.String(), got); diff != "" {
 		t.Errorf("docs/deployment-file.md (-schema +page):\n%s", diff)
-	}
-}
-
-func TestTheKeysThatThePageCallsRefusedAreRefused(t *testing.T) {
-	_, list, _ := strings.Cut(string(read(t, docs+"deployment-file.md")), "## Keys of later versions")
-	keys := regexp.MustCompile("(?m)^- `([a-z_.]+)`").FindAllStringSubmatch(list, -1)
-	if len(keys) != 3 {
-		t.Errorf("%d keys are called refused, want 3", len(keys))
-	}
-	for _, m := range keys {
-		section, key, nested := strings.Cut(m[1], ".")
-		text := "model: {path: m.onnx}\n" + section + ": {}\n"
-		switch {
-		case nested && section == "model":
-			text = "model: {path: m.onnx, " + key + ": {}}\n"
-		case nested:
-			text = "model: {path: m.onnx}\n" + section + ": {" + key + ": x}\n"
-		}
-		if _, err := deployfile.Parse([]byte(text), "x"); err == nil || !strings.Contains(err.Error(), m[1]+": is not available in this version") {
-			t.Errorf("%s: %v", m[1], err)
-		}
 	}
 }

@@ -24,6 +24,7 @@ import (
 type orderFlags struct {
 	File          string   `arg:"" help:"Deployment file."`
 	Name          string   `placeholder:"NAME" help:"Name of the served model, whatever the file says."`
+	Stage         string   `placeholder:"STAGE" help:"Stage to deploy to, whatever the file says: development, testing, staging or production."`
 	IgnorePackage []string `placeholder:"NAME" help:"A required package that is not to be looked for."`
 }
 
@@ -34,6 +35,7 @@ type order struct {
 	file  *deployfile.File
 	name  string // that the model will have
 	files []orderFile
+	stage string   // that was asked for; "" for the one of the file
 	skip  []string // packages that are not looked for
 }
 
@@ -54,12 +56,12 @@ func (f *orderFlags) read() (*order, error) {
 	if err != nil {
 		return nil, err
 	}
-	o := &order{path: f.File, text: text, skip: f.IgnorePackage}
+	o := &order{path: f.File, text: text, stage: f.Stage, skip: f.IgnorePackage}
 	spec, err := o.spec()
 	if err != nil {
 		return nil, err
 	}
-	if o.file, err = deployfile.ParseIgnoring(spec, f.File, f.IgnorePackage); err != nil {
+	if o.file, err = deployfile.ParseSpec(spec, f.File, deployfile.Options{Stage: f.Stage, Ignore: f.IgnorePackage}); err != nil {
 		return nil, err
 	}
 	absolute, err := filepath.Abs(f.File)
@@ -102,17 +104,12 @@ func modelEndings() []string { return []string{".onnx", ".tflite", ".xml", ".pla
 // open opens the files that the deployment file names, and tells of all that
 // cannot be.
 func (o *order) open() error {
-	golden := o.file.Tests.Functional.Golden
-	if !o.file.Tests.Functional.Enabled {
-		golden = ""
-	}
 	failed := fault.Error{Op: "cli.order", Subject: o.path}
 	var problems fault.Problems
 	type named struct{ role, key, path string }
-	names := []named{
-		{"model", "model.path", o.file.Model.Path},
-		{"labels", "model.labels", o.file.Model.Labels},
-		{"golden", "tests.functional_test.golden", golden},
+	names := []named{{"model", "model.path", o.file.Model.Path}}
+	for _, data := range deploy.DataFiles(o.file) {
+		names = append(names, named{data.Role, data.Key, data.Path})
 	}
 	for i, v := range o.file.Model.Variants {
 		names = append(names, named{fmt.Sprintf("variants.%d", i), fmt.Sprintf("model.variants[%d].path", i), v.Path})
@@ -242,7 +239,7 @@ func (o *order) spec() (json.RawMessage, error) {
 func (o *order) request(reason string, digests map[string]string) (client.DeploymentRequest, error) {
 	spec, err := o.spec()
 	return client.DeploymentRequest{
-		Spec: spec, SpecName: filepath.Base(o.path), Artifacts: digests, Name: o.name, Reason: reason, IgnorePackages: o.skip,
+		Spec: spec, SpecName: filepath.Base(o.path), Artifacts: digests, Name: o.name, Stage: o.stage, Reason: reason, IgnorePackages: o.skip,
 	}, err
 }
 

@@ -41,7 +41,7 @@ func (r *runCommand) Run(c *call) (err error) {
 	if quiet {
 		level.Set(slog.LevelError) // the deployment itself tells what goes wrong
 	}
-	node, err := c.startNode(cfg, level)
+	node, err := startNode(cfg, newLog(c.std.Err, cfg.LogFormat, level))
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"verge/internal/app"
 	"verge/internal/config"
 	"verge/internal/fault"
+	"verge/internal/sandbox"
 )
 
 type serveCommand struct{}
@@ -19,22 +20,28 @@ func (s *serveCommand) Run(c *call) error {
 	if err != nil {
 		return err
 	}
-	node, err := c.startNode(cfg, cfg.Level())
+	log := newLog(c.std.Err, cfg.LogFormat, cfg.Level())
+	if lookup(c.std.Environ, "NOTIFY_SOCKET") != "" {
+		sandbox.Descend("/proc/self") // the service's control group is the node's alone
+	}
+	node, err := startNode(cfg, log)
 	if err != nil {
 		return err
 	}
+	manager := c.tellManager(node, log)
+	defer manager.stop()
 	<-c.Done()
+	manager.stopping()
 	return stopNode(node, cfg)
 }
 
-// startNode starts a node whose workers are this program. Its log goes to
-// standard error.
-func (c *call) startNode(cfg config.Config, level slog.Leveler) (*app.Node, error) {
+// startNode starts a node whose workers are this program.
+func startNode(cfg config.Config, log *slog.Logger) (*app.Node, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, fault.New(fault.Internal, "cli.serve", "find this program: %w", err)
 	}
-	return app.Start(cfg, []string{self, "worker"}, newLog(c.std.Err, cfg.LogFormat, level))
+	return app.Start(cfg, []string{self, "worker"}, log)
 }
 
 // stopNode answers what was admitted, and stops.

@@ -136,11 +136,7 @@ func (t terminal) health(status string) string {
 // model shows one model.
 func (t terminal) model(m *client.ModelStatus) string {
 	var b strings.Builder
-	title := m.Model
-	if m.Version > 0 {
-		title = fmt.Sprintf("%s@%d", m.Model, m.Version)
-	}
-	fmt.Fprintf(&b, "%s  %s, %s\n", t.paint(bold, title), m.State, t.health(m.HealthStatus.Status))
+	fmt.Fprintf(&b, "%s  %s, %s\n", t.paint(bold, titleOf(m)), m.State, t.health(m.HealthStatus.Status))
 	rows := newTable(&b, "  ")
 	if m.Reason != "" {
 		rows.row("reason", "%s", m.Reason)
@@ -163,6 +159,14 @@ func (t terminal) model(m *client.ModelStatus) string {
 		return err.Error() // writing to memory does not fail
 	}
 	return b.String()
+}
+
+// titleOf is the name of a model, with the version that serves where one does.
+func titleOf(m *client.ModelStatus) string {
+	if m.Version == 0 {
+		return m.Model
+	}
+	return fmt.Sprintf("%s@%d", m.Model, m.Version)
 }
 
 func (t *table) model(info *client.ModelInfo) {

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -174,6 +175,7 @@ func TestPathsFollowUserAndEnvironment(t *testing.T) {
 		socket  string
 		wantErr string
 	}{
+		"the service":                  {uid: 7, environ: []string{"XDG_STATE_HOME=/var/lib", "XDG_RUNTIME_DIR=/run/verge"}, state: "/var/lib/verge", socket: "/run/verge/verge.sock"},
 		"root":                         {environ: home("XDG_STATE_HOME=/s"), state: "/var/lib/verge", socket: "/run/verge/verge.sock"},
 		"a user":                       {uid: 7, environ: home(), state: "/home/me/.local/state/verge", socket: "/run/user/7/verge.sock"},
 		"a user with XDG_STATE_HOME":   {uid: 7, environ: home("XDG_STATE_HOME=/s"), state: "/s/verge", socket: "/run/user/7/verge.sock"},
@@ -190,6 +192,34 @@ func TestPathsFollowUserAndEnvironment(t *testing.T) {
 			}
 			if err == nil && (c.StateDir != test.state || c.UnixSocket != filepath.Clean(test.socket)) {
 				t.Errorf("state %s, socket %s; want %s, %s", c.StateDir, c.UnixSocket, test.state, filepath.Clean(test.socket))
+			}
+		})
+	}
+}
+
+func TestCommandsFindTheServiceWhereTheUserHasNoNode(t *testing.T) {
+	const own, service = "/run/user/7/verge.sock", "/run/verge/verge.sock"
+	environ := home()
+	for name, test := range map[string]struct {
+		given  config.Config
+		exists []string
+		want   string
+	}{
+		"the user's node":                {exists: []string{own, service}, want: own},
+		"only the service":               {exists: []string{service}, want: service},
+		"no node at all":                 {want: own},
+		"a socket that was asked for":    {given: config.Config{UnixSocket: "/x"}, exists: []string{service}, want: "/x"},
+		"a state that was asked for":     {given: config.Config{StateDir: "/d"}, exists: []string{service}, want: own},
+		"the default, asked for by name": {given: config.Config{UnixSocket: own}, exists: []string{service}, want: service},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := test.given
+			if err := c.Locate(7, environ); err != nil {
+				t.Fatal(err)
+			}
+			got := c.NodeSocket(7, environ, func(path string) bool { return slices.Contains(test.exists, path) })
+			if got != test.want {
+				t.Errorf("NodeSocket = %s, want %s", got, test.want)
 			}
 		})
 	}

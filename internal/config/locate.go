@@ -38,7 +38,7 @@ func (c *Config) Locate(uid int, environ []string) error {
 	switch {
 	case c.UnixSocket != "":
 	case uid == 0:
-		c.UnixSocket = "/run/verge/verge.sock"
+		c.UnixSocket = serviceSocket
 	case runtime != "":
 		c.UnixSocket = filepath.Join(runtime, "verge.sock")
 	default:
@@ -59,6 +59,23 @@ func (c *Config) Locate(uid int, environ []string) error {
 		*p.path = absolute
 	}
 	return ps.Err()
+}
+
+// serviceSocket is where the node of a machine answers that runs as its service.
+const serviceSocket = "/run/verge/verge.sock"
+
+// NodeSocket returns where commands of a user look for the node: at UnixSocket, or at
+// the socket of the machine's service where nothing chose another one than the default,
+// and this user has no node of their own. exists says what is there.
+func (c Config) NodeSocket(uid int, environ []string, exists func(path string) bool) string {
+	usual := Default()
+	if err := usual.Locate(uid, environ); err != nil || c.UnixSocket != usual.UnixSocket || c.StateDir != usual.StateDir {
+		return c.UnixSocket
+	}
+	if !exists(c.UnixSocket) && exists(serviceSocket) {
+		return serviceSocket
+	}
+	return c.UnixSocket
 }
 
 // lookup returns a variable that holds an absolute path, or "".

@@ -43,7 +43,14 @@ func Picture(data []byte, spec inference.Spec, p *deployfile.Preprocess) (tensor
 	if err != nil {
 		return tensor.Tensor{}, err
 	}
+	return pl.picture(picture, spec)
+}
+
+// picture makes the input of a decoded picture.
+func (pl *plan) picture(picture image.Image, spec inference.Spec) (tensor.Tensor, error) {
 	bounds := picture.Bounds()
+	own := *pl // sizes that it leaves to the picture
+	pl = &own
 	if pl.rows < 0 {
 		pl.rows = bounds.Dy()
 	}
@@ -51,7 +58,7 @@ func Picture(data []byte, spec inference.Spec, p *deployfile.Preprocess) (tensor
 		pl.columns = bounds.Dx()
 	}
 	shape := pl.shape()
-	if err = spec.CheckShape(shape); err != nil {
+	if err := spec.CheckShape(shape); err != nil {
 		return tensor.Tensor{}, invalid(opPicture, "the picture becomes %s, but input %q %w", inference.FormatShape(shape), spec.Name, err).
 			WithHint("Correct model.preprocess: its size, layout and channels make the shape.")
 	}

@@ -378,7 +378,7 @@ func (f *Findings) checkResources(file *deployfile.File, machine Machine) {
 		f.warn("deployment.memory_limit_mb: free memory could not be read: %v", err)
 	} else if limit > free {
 		f.problem(fault.Exhausted, "deployment.memory_limit_mb",
-			"Lower the limit, or undeploy a model that is no longer needed.",
+			"Lower the limit, undeploy a model that is no longer needed, or, to replace a version that serves, set deployment.strategy to stop-then-start.",
 			"%d MB must be free before the load, %d MB are", file.Deployment.MemoryLimitMB, free/mib)
 	}
 	if f.Model != nil && f.Model.MemoryEstimate > limit {

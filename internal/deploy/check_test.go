@@ -176,7 +176,7 @@ func TestCheckFindsEverythingThatNeedsNoLoad(t *testing.T) {
 			machine: machine{cpus: 4, memory: 100 * mib}, threads: 4, kind: fault.Exhausted,
 			problems: fault.Problems{{
 				Path: "deployment.memory_limit_mb", Message: "512 MB must be free before the load, 100 MB are",
-				Hint: "Lower the limit, or undeploy a model that is no longer needed.",
+				Hint: "Lower the limit, undeploy a model that is no longer needed, or, to replace a version that serves, set deployment.strategy to stop-then-start.",
 			}},
 		},
 		"memory that cannot be read": {
@@ -203,7 +203,7 @@ func TestCheckFindsEverythingThatNeedsNoLoad(t *testing.T) {
 				},
 				{
 					Path: "deployment.memory_limit_mb", Message: "256 MB must be free before the load, 10 MB are",
-					Hint: "Lower the limit, or undeploy a model that is no longer needed.",
+					Hint: "Lower the limit, undeploy a model that is no longer needed, or, to replace a version that serves, set deployment.strategy to stop-then-start.",
 				},
 			},
 		},

@@ -49,24 +49,41 @@ func (f *Findings) checkVariants(file *deployfile.File, variants []modelfile.Fil
 	}
 }
 
-// CheckData reads the labels and the golden cases of a deployment, nil for none, and
-// holds the cases against what the model's file declares, where it does.
-func (f *Findings) CheckData(file *deployfile.File, labels, golden []byte) {
-	if labels != nil {
-		names, err := dataset.ReadLabels(labels)
-		if err != nil {
-			f.fault("model.labels", err)
-		} else if output, values := f.scores(); values > 1 && values != len(names) {
-			f.warn("model.labels: it has %d names, and output %q has %d values: no class will be named", len(names), output, values)
-		}
-	}
-	if golden == nil || !hasGolden(file) {
-		return
-	}
+// CheckData reads the files beside the model, by their part, and holds the golden cases
+// and the data set against what the model's file declares, where it does.
+func (f *Findings) CheckData(file *deployfile.File, data map[string][]byte) {
+	names := f.checkLabels(data[roleLabels])
 	g, declared := f.declared(file)
 	for _, output := range g.Outputs {
 		declared = declared && output.DType != tensor.Invalid
 	}
+	if golden := data[roleGolden]; golden != nil {
+		f.checkGolden(file, golden, g, declared)
+	}
+	if samples := data[roleSamples]; samples != nil && declared {
+		plan := dataset.SamplesFor{Signature: g, Preprocess: preprocessFor(file, g, nil), Classes: names, Labels: data[roleClasses]}
+		if _, err := readSamples(file, samples, plan); err != nil {
+			f.fault(samplesKey, err)
+		}
+	}
+}
+
+// checkLabels reads the names of classes, nil for none.
+func (f *Findings) checkLabels(labels []byte) []string {
+	if labels == nil {
+		return nil
+	}
+	names, err := dataset.ReadLabels(labels)
+	if err != nil {
+		f.fault("model.labels", err)
+	} else if output, values := f.scores(); values > 1 && values != len(names) {
+		f.warn("model.labels: it has %d names, and output %q has %d values: no class will be named", len(names), output, values)
+	}
+	return names
+}
+
+// checkGolden reads golden cases for a model of signature g, if that is declared.
+func (f *Findings) checkGolden(file *deployfile.File, golden []byte, g inference.Signature, declared bool) {
 	var err error
 	if declared {
 		_, err = goldenCases(g, golden, file.Deployment.BatchSize)

@@ -47,7 +47,7 @@ func TestCheckReadsTheFilesBesideTheModel(t *testing.T) {
 				t.Fatal(err)
 			}
 			f := deploy.Check(file, look(onnxmodel.Identity(tensor.FP32, "n", 4)), nil, machine{cpus: 4, memory: 1 << 32}, everyLibrary)
-			f.CheckData(file, tt.labels, tt.golden)
+			f.CheckData(file, map[string][]byte{"labels": tt.labels, "golden": tt.golden})
 			if diff := cmp.Diff(tt.problems, f.Problems); diff != "" {
 				t.Errorf("problems (-want +got):\n%s", diff)
 			}
@@ -208,7 +208,7 @@ func TestLabelsOfAnotherLengthAreTold(t *testing.T) {
 		}
 		f := deploy.Check(file, look(onnxmodel.Identity(tensor.FP32, tt.shape...)), nil, machine{cpus: 4, memory: 1 << 32}, everyLibrary)
 		before := len(f.Warnings)
-		f.CheckData(file, []byte(tt.labels), nil)
+		f.CheckData(file, map[string][]byte{"labels": []byte(tt.labels)})
 		if diff := cmp.Diff(tt.want, append([]string(nil), f.Warnings[before:]...)); diff != "" {
 			t.Errorf("%s: warnings (-want +got):\n%s", name, diff)
 		}

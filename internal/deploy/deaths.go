@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"cmp"
 	"fmt"
 	"time"
 
@@ -17,14 +18,6 @@ const (
 	settling = 10 * time.Minute
 )
 
-// settles returns how long a node runs with a version until that has settled.
-func (h Host) settles() time.Duration {
-	if h.Settling > 0 {
-		return h.Settling
-	}
-	return settling
-}
-
 // mourn counts the death of the node before this one against a version that had not
 // settled, and rolls it back where there were too many. Without a version before it,
 // nothing is counted: where power comes and goes, a model that serves is better than none.
@@ -37,7 +30,7 @@ func (m *Manager) mourn(record *modelRecord) error {
 	if bad.Deaths++; bad.Deaths < maxDeaths {
 		return m.store.save(change{model: record})
 	}
-	reason := fmt.Sprintf("the node died %d times before it had run for %v with %s@%d", bad.Deaths, m.host.settles(), record.Name, bad.Version)
+	reason := fmt.Sprintf("the node died %d times before it had run for %v with %s@%d", bad.Deaths, cmp.Or(m.host.Settling, settling), record.Name, bad.Version)
 	record.Serving, record.Before = record.Before, nil
 	record.Serving.Settled = true // there is none to go back to
 	delete(m.resumed, record.Name)
@@ -87,7 +80,7 @@ func (m *Manager) settle(s *Served) {
 		return
 	}
 	m.wg.Go(func() {
-		timer := time.NewTimer(m.host.settles())
+		timer := time.NewTimer(cmp.Or(m.host.Settling, settling))
 		defer timer.Stop()
 		select {
 		case <-timer.C:

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"verge/client"
 	"verge/internal/fault"
 	"verge/internal/inference"
+	"verge/internal/inference/inferencetest/onnxmodel"
 	"verge/internal/tensor"
 )
 
@@ -45,13 +47,13 @@ func TestAGoodCandidateGoesThroughAllPhasesAndServes(t *testing.T) {
 		}
 	}
 	want := []string{
-		"gating latency pass", "gating memory pass", "gating signature skipped",
+		"gating signature skipped", "gating cold_start pass", "gating latency pass", "gating memory pass", "gating determinism pass", "gating numbers pass",
 		"testing performance pass", "testing functional pass", "testing load pass",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("verdicts (-want +got):\n%s", diff)
 	}
-	if v := d.Verdicts[0]; *v.Figure < 3 || *v.Limit != 50 || v.Unit != "ms" || v.Samples != 20 {
+	if v := d.Verdicts[2]; *v.Figure < 3 || *v.Limit != 50 || v.Unit != "ms" || v.Samples != 20 {
 		t.Errorf("latency verdict %+v", v)
 	}
 	if d.Serves != "m@1" || d.Error != nil || d.Version != 1 || d.Model != "m" {
@@ -79,8 +81,8 @@ func TestTestsThatAreNotAskedForAskNothing(t *testing.T) {
 	if got := n.served["m"].Monitor.Snapshot().TotalRequests; got != 0 {
 		t.Errorf("%d requests, want none", got)
 	}
-	for _, v := range d.Verdicts[3:] {
-		if v.Outcome != client.OutcomeSkipped || v.Detail != "not asked for" {
+	for _, v := range d.Verdicts {
+		if v.Phase == client.PhaseTesting && (v.Outcome != client.OutcomeSkipped || v.Detail != "not asked for") {
 			t.Errorf("verdict %s is %s %q", v.Gate, v.Outcome, v.Detail)
 		}
 	}
@@ -107,7 +109,7 @@ func TestARefusedCandidateLeavesTheVersionThatServes(t *testing.T) {
 	golden := `{"model":{"path":"m.onnx"},"deployment":{"batch_size":2},"tests":{"functional_test":{"golden":"g.npz","tolerance":0.001}}}`
 	good := map[string][]float32{"x": make([]float32, 12), "y": {9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9}}
 	loadFails := func(number int) error {
-		if number > 2+25+50+1 && number%5 == 0 {
+		if number > 2+25+4+1+50+1 && number%5 == 0 {
 			return fault.New(fault.Internal, "fake.run", "out of luck")
 		}
 		return nil
@@ -188,7 +190,7 @@ func TestARefusedCandidateLeavesTheVersionThatServes(t *testing.T) {
 		"a failure in the performance test skips the tests behind it": {
 			base,
 			behaviour{run: func(number int) error {
-				if number == 2+25+10 {
+				if number == 2+25+4+1+10 {
 					return fault.New(fault.Internal, "fake.run", "out of luck")
 				}
 				return nil
@@ -207,6 +209,7 @@ func TestARefusedCandidateLeavesTheVersionThatServes(t *testing.T) {
 			req := n.request(test.spec, "digits-bad.onnx")
 			if test.golden != nil {
 				n.golden(req, test.golden)
+				req.AllowSignatureChange = true // by the file; the fake keeps its own
 			}
 			d := n.wait(n.submit(req).ID)
 			if d.Phase != client.PhaseFailed || d.Phases[len(d.Phases)-2].Phase != test.phase {
@@ -259,7 +262,7 @@ func TestGoldenCasesPassWithinTheirTolerance(t *testing.T) {
 		if got := n.served["m"].Monitor.Snapshot().TotalRequests; got != int64(want.requests) {
 			t.Errorf("%d requests for three rows in batches of %d, want %d", got, batch, want.requests)
 		}
-		if how := d.Verdicts[0].How; how != "20 runs after 5 to warm up, one at a time, inside the node; "+want.how {
+		if how := d.Verdicts[2].How; how != "20 runs after 5 to warm up, one at a time, inside the node; "+want.how {
 			t.Errorf("batch %d: latency was measured by %q, want %s", batch, how, want.how)
 		}
 	}
@@ -293,6 +296,78 @@ func TestAnotherSignatureIsRefusedUnlessItIsAllowed(t *testing.T) {
 	req.AllowSignatureChange = true
 	if d = n.wait(n.submit(req).ID); d.Phase != client.PhaseCommitted {
 		t.Errorf("it ended %s: %+v", d.Phase, d.Error)
+	}
+}
+
+func TestAFileThatDeclaresAnotherSignatureIsRefusedBeforeItIsLoaded(t *testing.T) {
+	n := newNode(t, t.TempDir())
+	n.deploy(base, "digits.onnx")
+	req := n.request(base, "digits.onnx")
+	req.Artifacts["model"] = n.upload(onnxmodel.Identity(tensor.FP32, "n", 4))
+	d := n.wait(n.submit(req).ID)
+	const message = `clients of the version that serves may not be ready for it: input "image" is gone; input "x" is new; output "probabilities" is gone`
+	want := []client.Problem{{Path: "model.path", Message: message, Hint: "Deploy it under another name, or with --allow-signature-change where all clients are ready."}}
+	if diff := cmp.Diff(want, d.Error.Problems); diff != "" || phases(d) != "pending checking failed" {
+		t.Errorf("phases %s, problems (-want +got):\n%s", phases(d), diff)
+	}
+	req.Artifacts["model"] = n.upload(onnxmodel.Identity(tensor.FP32, "n", 4)) // what failed is collected
+	req.AllowSignatureChange = true
+	if d = n.wait(n.submit(req).ID); d.Phase != client.PhaseCommitted {
+		t.Errorf("it ended %s: %+v", d.Phase, d.Error)
+	}
+}
+
+func TestAccuracyIsAGate(t *testing.T) {
+	const spec = `{"model":{"path":"m.onnx"},"accuracy":{"dataset":"set.npz","metric":"exact","min":0.9,"max_drop":30}}`
+	x := make([]float32, 4*40) // samples, of which a model that adds nothing answers all but two
+	y := append(slices.Repeat([]float32{1}, 8), make([]float32, 4*38)...)
+	n := newNode(t, t.TempDir())
+	try := func(b behaviour) *client.Deployment {
+		n.set(b)
+		req := n.request(spec, "digits.onnx")
+		req.Artifacts["model"] = n.upload(onnxmodel.Identity(tensor.FP32, "n", 4))
+		req.Artifacts["accuracy.dataset"] = n.upload(npz(t, map[string][]float32{"x": x, "y": y}))
+		return n.wait(n.submit(req).ID)
+	}
+	find := func(d *client.Deployment, gate string) client.Verdict {
+		i := slices.IndexFunc(d.Verdicts, func(v client.Verdict) bool { return v.Gate == gate })
+		if i < 0 {
+			t.Fatalf("no verdict %s in %+v", gate, d.Verdicts)
+		}
+		return d.Verdicts[i]
+	}
+	good := try(behaviour{})
+	if v := find(good, "accuracy"); good.Phase != client.PhaseCommitted || v.Detail != "exact: 38 of 40 samples" || find(good, "accuracy_drop").Outcome != client.OutcomeSkipped {
+		t.Fatalf("it ended %s, %+v: %+v", good.Phase, good.Error, v)
+	}
+	bad := try(behaviour{add: 1})
+	const message = "gating: accuracy is 5 %, the limit is 90 % (exact: 2 of 40 samples); accuracy_drop is 90 points, the limit is 30 points (38 samples lost, 2 gained: a loss of 90 points, "
+	if bad.Phase != client.PhaseFailed || !strings.HasPrefix(bad.Error.Message, message) || bad.Serves != "m@1" {
+		t.Errorf("it ended %s: %+v", bad.Phase, bad.Error)
+	}
+	if same := try(behaviour{}); same.Phase != client.PhaseCommitted || find(same, "accuracy_drop").Outcome != client.OutcomePass {
+		t.Errorf("the same again ended %s: %+v, %+v", same.Phase, same.Error, find(same, "accuracy_drop"))
+	}
+}
+
+func TestADataSetThatDoesNotFitIsFoundBeforeTheLoad(t *testing.T) {
+	n := newNode(t, t.TempDir())
+	for spec, want := range map[string]string{
+		`{"dataset":"set.npz","metric":"exact","min":0.9}`: `array "z" is neither an input of the model nor a known answer`,
+		`{"dataset":"set.npz","metric":"top1","min":0.9}`:  `array "z" is neither an input of the model nor a known answer`,
+	} {
+		req := n.request(`{"model":{"path":"m.onnx"},"accuracy":`+spec+`}`, "digits.onnx")
+		req.Artifacts["model"] = n.upload(onnxmodel.Identity(tensor.FP32, "n", 4))
+		req.Artifacts["accuracy.dataset"] = n.upload(npz(t, map[string][]float32{"x": make([]float32, 4), "z": make([]float32, 4)}))
+		if d := n.wait(n.submit(req).ID); phases(d) != "pending checking failed" || !strings.Contains(d.Error.Message, "accuracy.dataset: "+want) {
+			t.Errorf("%s: %s, %+v", spec, phases(d), d.Error)
+		}
+	}
+	req := n.request(`{"model":{"path":"m.onnx"},"accuracy":{"dataset":"set.npz","min":0.9}}`, "digits.onnx")
+	req.Artifacts["model"] = n.upload(onnxmodel.Identity(tensor.FP32, "n", 4))
+	req.Artifacts["accuracy.dataset"] = n.upload(npz(t, map[string][]float32{"x": make([]float32, 4), "y": make([]float32, 4)}))
+	if d := n.wait(n.submit(req).ID); !strings.Contains(d.Error.Message, "the metric top1 compares with known classes, and the data set has none") {
+		t.Errorf("%s, %+v", phases(d), d.Error)
 	}
 }
 
@@ -345,7 +420,7 @@ func TestASubmissionThatCannotBeginSaysWhy(t *testing.T) {
 			map[string]string{"model": "../../x", "weight": digest},
 			"", fault.Invalid,
 			`artifacts.model: digest "../../x": want sha256: and 64 lower-case hexadecimal digits` + "\n" +
-				`artifacts: "weight" is unknown, want model, weights, labels or golden`,
+				`artifacts: "weight" is unknown, want model, weights, labels, golden, accuracy.dataset or accuracy.labels`,
 			missing,
 		},
 		"a name that breaks the grammar": {

@@ -17,6 +17,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -63,7 +64,9 @@ type behaviour struct {
 	load    func() error           // nil succeeds
 	run     func(number int) error // nil succeeds; numbers count from 1
 	inputs  []inference.Spec       // nil: x FP32[-1,4]
+	nan     *atomic.Bool           // whether it answers NaN; nil for never
 	memory  int64                  // peak
+	grown   *atomic.Int64          // bytes that it takes now; nil for none
 	unknown error                  // why memory cannot be measured
 }
 
@@ -73,6 +76,8 @@ type node struct {
 	tb        testing.TB
 	dir       string
 	clock     *clock
+	looked    atomic.Int64 // how often memory was asked for
+	onGone    func()       // called when a model is not served any more; nil for nothing
 	artifacts *artifact.Store
 	server    *serve.Server
 	manager   *deploy.Manager
@@ -134,7 +139,12 @@ func (n *node) host() deploy.Host {
 		Recorder: func() *monitor.Model { return monitor.New(monitor.Default(), n.clock.Now) },
 		Memory: func(s inference.Session) (gate.Usage, error) {
 			b := s.(*session).behaviour
-			return gate.Usage{PeakBytes: b.memory, How: "faked"}, b.unknown
+			n.looked.Add(1)
+			used := gate.Usage{PeakBytes: b.memory, How: "faked"}
+			if b.grown != nil {
+				used.CurrentBytes = b.grown.Load()
+			}
+			return used, b.unknown
 		},
 		Expose: n.expose,
 		Served: func(s *deploy.Served) {
@@ -147,6 +157,9 @@ func (n *node) host() deploy.Host {
 			n.mu.Lock()
 			defer n.mu.Unlock()
 			n.gone = append(n.gone, model)
+			if n.onGone != nil {
+				n.onGone()
+			}
 		},
 		ProfilePrefix: func(string, int) string { return "" },
 		Log:           slog.New(slog.NewTextHandler(&n.logged, nil)), Now: n.clock.Now,
@@ -364,6 +377,9 @@ func (s *slot) Run(ctx context.Context) ([]tensor.Tensor, error) {
 	out := memory.Data[:len(s.input)]
 	for i := 0; i < len(out); i += 4 {
 		x := math.Float32frombits(binary.LittleEndian.Uint32(s.input[i:]))
+		if s.session.behaviour.nan != nil && s.session.behaviour.nan.Load() {
+			x = float32(math.NaN())
+		}
 		binary.LittleEndian.PutUint32(out[i:], math.Float32bits(x+s.session.behaviour.add))
 	}
 	return []tensor.Tensor{{Name: "y", DType: tensor.FP32, Shape: s.shape, Data: out}}, nil

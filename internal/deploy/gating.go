@@ -10,14 +10,17 @@ import (
 	"verge/client"
 	"verge/internal/fault"
 	"verge/internal/gate"
-	"verge/internal/inference"
 	"verge/internal/stats"
+	"verge/internal/tensor"
 )
 
-// The runs of the latency gate.
+// How often gates ask.
 const (
-	latencyWarmup = 5
-	latencyRuns   = 20
+	latencyWarmup   = 5
+	latencyRuns     = 20
+	determinismRuns = 4
+
+	gateBudget = 10 * time.Second // of one that goes on until it can tell
 )
 
 // env is what gates need of this machine.
@@ -29,17 +32,91 @@ func (r *run) env() gate.Env {
 // gate is the phase that measures the candidate from inside: nothing of it counts
 // as a request. All its gates speak before one of them refuses.
 func (r *run) gate(ctx context.Context) error {
-	file, version := r.file.Deployment, r.candidate.Version
-	v := gate.Latency(ctx, r.env(), version, r.candidate.probe, gate.LatencyLimits{
-		Warmup: latencyWarmup, Runs: latencyRuns, LimitMS: file.MaxLatencyMS, Source: r.candidate.source,
-	})
-	if err := ctx.Err(); err != nil {
-		return err
+	var refused []error
+	for _, measure := range []func(context.Context) ([]client.Verdict, error){
+		r.gateSignature, r.gateLatency, r.gateMemory, r.gateAnswers, r.gateAccuracy,
+	} {
+		verdicts, err := measure(ctx)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		refused = append(refused, err)
+		for _, v := range verdicts {
+			refused = append(refused, r.judge(v))
+		}
 	}
-	refused := []error{r.judge(v)}
+	return joined(refused)
+}
+
+// gateSignature compares the candidate's inputs and outputs with those that clients know.
+func (r *run) gateSignature(context.Context) ([]client.Verdict, error) {
+	known, _ := r.clientsKnow()
+	return []client.Verdict{gate.Signature(r.env(), known, r.candidate.Version.Signature(), r.req.AllowSignatureChange)}, nil
+}
+
+// gateLatency measures how fast the candidate starts and answers, and, where that is
+// limited, how much faster or slower than the version that serves now.
+func (r *run) gateLatency(ctx context.Context) ([]client.Verdict, error) {
+	file, c := r.file.Deployment, r.candidate
+	all := []client.Verdict{
+		gate.ColdStart(r.env(), c.loadTook, c.firstTook, file.MaxColdStartMS),
+		gate.Latency(ctx, r.env(), c.Version, c.probe, gate.LatencyLimits{
+			Warmup: latencyWarmup, Runs: latencyRuns, LimitMS: file.MaxLatencyMS, Source: c.source, Budget: r.budget(),
+		}),
+	}
+	if file.MaxLatencyRatio > 0 {
+		all = append(all, gate.LatencyRatio(ctx, r.env(), c.Version, r.serving(), c.probe, gate.LatencyRatioPlan{
+			Warmup: latencyWarmup, Runs: latencyRuns, Limit: file.MaxLatencyRatio, Source: c.source,
+		}))
+	}
+	return all, nil
+}
+
+// budget is how long a gate may go on until a latency is told with confidence; 0 where the
+// stage does not ask for that.
+func (r *run) budget() time.Duration {
+	if !r.file.Strict() {
+		return 0
+	}
+	return gateBudget
+}
+
+// gateMemory holds what the candidate's process took against the limit.
+func (r *run) gateMemory(context.Context) ([]client.Verdict, error) {
 	used, why := r.m.host.memory(r.candidate.Session)
-	refused = append(refused, r.judge(gate.Memory(r.env(), used, why, file.MemoryLimitMB)))
-	return joined(append(refused, r.judge(gate.Signature(r.env(), r.m.signature(r.d.Model), version.Signature(), r.req.AllowSignatureChange))))
+	return []client.Verdict{gate.Memory(r.env(), used, why, r.file.Deployment.MemoryLimitMB)}, nil
+}
+
+// gateAnswers looks at what the candidate answers without knowing what is right.
+func (r *run) gateAnswers(ctx context.Context) ([]client.Verdict, error) {
+	c := r.candidate
+	info := c.Session.Info()
+	parallel := max(info.Parallel, 1)
+	inputs, known, source := c.probe, []tensor.Tensor(nil), c.source
+	if len(c.cases) > 0 {
+		inputs, known, source = c.cases[0].Inputs, c.cases[0].Outputs, "golden inputs, "+c.cases[0].Name
+	}
+	return []client.Verdict{
+		gate.Determinism(ctx, r.env(), c.Version, c.probe, gate.DeterminismPlan{
+			Runs: max(determinismRuns, parallel), Parallel: parallel, Stateful: info.Stateful, Source: c.source,
+		}),
+		gate.Numbers(ctx, r.env(), c.Version, inputs, known, source, r.file.Tests.Functional.AllowNaN),
+	}, nil
+}
+
+// gateAccuracy measures how right the candidate answers, where the file says on what.
+func (r *run) gateAccuracy(ctx context.Context) ([]client.Verdict, error) {
+	return r.accuracy(ctx, r.serving())
+}
+
+// serving is the version of the model that serves now, or nil.
+func (r *run) serving() gate.Version {
+	r.m.mu.Lock()
+	defer r.m.mu.Unlock()
+	if s := r.m.serving[r.d.Model]; s != nil {
+		return s.Version
+	}
+	return nil
 }
 
 // test is the phase that asks the candidate as clients would, at an address that
@@ -100,7 +177,7 @@ func (r *run) tests(target gate.Target) []test {
 		{gate.GatePerformance, asked.Performance.Enabled, func(ctx context.Context) client.Verdict {
 			return gate.Performance(ctx, env, target, gate.PerformancePlan{
 				Warmup: asked.Performance.Warmup, Runs: asked.Performance.Runs,
-				Percentile: asked.Performance.Percentile, LimitMS: r.file.Deployment.MaxLatencyMS,
+				Percentile: asked.Performance.Percentile, LimitMS: r.file.Deployment.MaxLatencyMS, Budget: r.budget(),
 			})
 		}},
 		{gate.GateFunctional, asked.Functional.Enabled, func(ctx context.Context) client.Verdict {
@@ -115,16 +192,19 @@ func (r *run) tests(target gate.Target) []test {
 	}
 }
 
-// judge keeps a verdict and says what it means in the stage testing: fail and error
-// refuse the candidate, inconclusive warns.
-func (r *run) judge(v client.Verdict) error {
-	r.verdict(v)
+// refusal is why a verdict refuses the candidate, or nil; one that cannot tell does at
+// strict stages only, and warns at others.
+func (r *run) refusal(v client.Verdict) error {
 	switch v.Outcome {
 	case client.OutcomePass, client.OutcomeSkipped:
 		return nil
 	case client.OutcomeInconclusive:
-		r.warn(v.Gate + ": inconclusive: " + v.Detail)
-		return nil
+		if !r.file.Strict() {
+			r.warn(v.Gate + ": inconclusive: " + v.Detail)
+			return nil
+		}
+		return fault.New(fault.Invalid, "deploy.gate", "%s is inconclusive (%s), which the stage %s does not take", v.Gate, v.Detail, r.file.Stage).
+			WithHint("Give it what it needs to tell, or force it with a reason: --force REASON.")
 	case client.OutcomeError:
 		return fault.New(fault.Internal, "deploy.gate", "%s could not be measured: %s", v.Gate, v.Detail)
 	case client.OutcomeFail:
@@ -166,15 +246,4 @@ func joined(errs []error) error {
 	return &fault.Error{
 		Kind: fault.KindOf(first), Op: "deploy.gate", Hint: fault.HintOf(first), Err: errors.New(strings.Join(texts, "; ")),
 	}
-}
-
-// signature returns that of the version that serves a model, or nil.
-func (m *Manager) signature(model string) *inference.Signature {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if s := m.serving[model]; s != nil {
-		g := s.Version.Signature()
-		return &g
-	}
-	return nil
 }

@@ -18,6 +18,7 @@ import (
 	"verge/internal/fault"
 	"verge/internal/gate"
 	"verge/internal/inference"
+	"verge/internal/modelname"
 	"verge/internal/monitor"
 	"verge/internal/native"
 	"verge/internal/serve"
@@ -117,6 +118,9 @@ func Open(host Host) (*Manager, error) {
 	if err != nil {
 		return nil, err
 	}
+	if s.kept != "" {
+		host.Log.Info("state of an older version upgraded", "schema", schema, "copy", s.kept)
+	}
 	m := &Manager{
 		host: host, store: s,
 		resumed: map[string]*client.Deployment{},
@@ -163,7 +167,7 @@ func (m *Manager) Close() error {
 // to be queued waits for that, and fails with fault.Unavailable where many do.
 func (m *Manager) Submit(req client.DeploymentRequest) (*client.Deployment, error) {
 	const op = "deploy.submit"
-	file, err := deployfile.ParseIgnoring(req.Spec, req.SpecName, req.IgnorePackages)
+	file, err := deployfile.ParseSpec(req.Spec, req.SpecName, deployfile.Options{Stage: req.Stage, Ignore: req.IgnorePackages})
 	if err != nil {
 		return nil, err
 	}
@@ -177,22 +181,19 @@ func (m *Manager) Submit(req client.DeploymentRequest) (*client.Deployment, erro
 	if err := neededArtifacts(file, req.Artifacts).Err(); err != nil {
 		return nil, &fault.Error{Kind: fault.Invalid, Op: op, Err: err, Hint: "Upload the files, and name each digest under artifacts."}
 	}
-	return m.start(name, file, req)
+	return m.start(modelname.Served(name, file.Stage), file, req, 0)
 }
 
 // neededArtifacts finds files that the deployment file speaks of and that the
 // request does not bring, and what it brings that is none.
 func neededArtifacts(file *deployfile.File, given map[string]string) (problems fault.Problems) {
-	golden := ""
-	if file.Tests.Functional.Enabled {
-		golden = file.Tests.Functional.Golden
-	}
 	type need struct{ role, key, path string }
 	needs := []need{
 		{roleModel, "model.path", file.Model.Path},
 		{roleWeights, "model.path", ""}, // where the format has them: checking the model will tell
-		{roleLabels, "model.labels", file.Model.Labels},
-		{roleGolden, "tests.functional_test.golden", golden},
+	}
+	for _, data := range DataFiles(file) {
+		needs = append(needs, need{data.Role, data.Key, data.Path})
 	}
 	for i, v := range file.Model.Variants {
 		model, weights := rolesOf(i + 1)
@@ -210,7 +211,7 @@ func neededArtifacts(file *deployfile.File, given map[string]string) (problems f
 		digest := given[role]
 		switch err := artifact.CheckDigest(digest); {
 		case !roles[role]:
-			problems.Add("artifacts", 0, "%.64q is unknown, want model, weights, labels or golden", role)
+			problems.Add("artifacts", 0, "%.64q is unknown, want model, weights, labels, golden, accuracy.dataset or accuracy.labels", role)
 		case err != nil && digest != "":
 			problems.Add("artifacts."+role, 0, "%s", fault.Message(err))
 		}
@@ -218,8 +219,9 @@ func neededArtifacts(file *deployfile.File, given map[string]string) (problems f
 	return problems
 }
 
-// start registers the deployment and runs it in a goroutine of its own.
-func (m *Manager) start(name string, file *deployfile.File, req client.DeploymentRequest) (*client.Deployment, error) {
+// start registers the deployment and runs it in a goroutine of its own. name is that
+// under which the stage is served, version that of a promotion; 0 gives the next one.
+func (m *Manager) start(name string, file *deployfile.File, req client.DeploymentRequest, version int) (*client.Deployment, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.turn("deploy.submit", name, req.Queue); err != nil {
@@ -238,21 +240,35 @@ func (m *Manager) start(name string, file *deployfile.File, req client.Deploymen
 	if err != nil {
 		return nil, fault.New(fault.Internal, "deploy.submit", "write the deployment file: %w", err)
 	}
-	record, err := m.store.model(name)
+	plain, _, _ := modelname.Split(name)
+	counter, err := m.store.model(plain) // versions are counted over all stages
 	if err != nil {
 		return nil, err
 	}
-	if record == nil {
-		record = &modelRecord{Name: name}
+	if counter == nil {
+		counter = &modelRecord{Name: plain}
 	}
-	record.Last++
+	if version == 0 {
+		counter.Last++
+		version = counter.Last
+	}
+	record := counter
+	if name != plain {
+		if record, err = m.store.model(name); err != nil {
+			return nil, err
+		}
+		if record == nil {
+			record = &modelRecord{Name: name}
+		}
+		record.Last = version
+	}
 	now := m.host.Now()
 	d := &client.Deployment{
-		ID: m.newID(name, now), Model: name, Version: record.Last, Stage: file.Stage, Digest: req.Artifacts["model"],
+		ID: m.newID(name, now), Model: name, Version: version, ForceReason: req.ForceReason, Stage: file.Stage, Digest: req.Artifacts["model"],
 		Phase: client.PhasePending, Created: now, Updated: now, Reason: req.Reason, Spec: resolved,
 		Phases: []client.PhaseRecord{{Phase: client.PhasePending, Started: now}},
 	}
-	c := change{steps: []step{moved(d, "")}, model: record}
+	c := change{steps: []step{moved(d, "")}, model: record, counter: counter}
 	if req.Retry {
 		c.pardon = d.Digest
 	}
@@ -373,7 +389,8 @@ func (m *Manager) Get(id string) (*client.Deployment, error) {
 	return m.view(d), nil
 }
 
-// List returns deployments, newest first: of one model where model is not "",
+// List returns deployments, newest first: of one model where model is not "", at all its
+// stages or at the one that the name asks for,
 // at most limit, and only those older than the deployment after where that is
 // not "".
 func (m *Manager) List(model string, limit int, after string) []*client.Deployment {
@@ -381,7 +398,7 @@ func (m *Manager) List(model string, limit int, after string) []*client.Deployme
 	defer m.mu.Unlock()
 	var all []*client.Deployment
 	for _, d := range m.known {
-		if model == "" || d.Model == model {
+		if plain, _, _ := modelname.Split(d.Model); model == "" || d.Model == model || plain == model {
 			all = append(all, d)
 		}
 	}

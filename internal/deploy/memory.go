@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"verge/internal/dataset"
+	"verge/internal/deployfile"
 	"verge/internal/fault"
 	"verge/internal/inference"
 	"verge/internal/modelfile"
@@ -21,7 +22,30 @@ const (
 	roleWeights = "weights" // of a model whose format keeps them apart: the .bin of an OpenVINO model
 	roleLabels  = "labels"
 	roleGolden  = "golden"
+	roleSamples = "accuracy.dataset"
+	roleClasses = "accuracy.labels" // of the rows of an npy file
 )
+
+// DataFile is a file that a deployment brings beside its model.
+type DataFile struct {
+	Role string // its part in the deployment
+	Key  string // that names it in the deployment file
+	Path string // as it is there; "" for none
+}
+
+// DataFiles are those of a deployment file, used or not.
+func DataFiles(file *deployfile.File) []DataFile {
+	golden := ""
+	if hasGolden(file) {
+		golden = file.Tests.Functional.Golden
+	}
+	all := []DataFile{{roleLabels, "model.labels", file.Model.Labels}, {roleGolden, goldenKey, golden}}
+	samples, classes := "", ""
+	if a := file.Accuracy; a != nil {
+		samples, classes = a.Dataset, a.Labels
+	}
+	return append(all, DataFile{roleSamples, samplesKey, samples}, DataFile{roleClasses, "accuracy.labels", classes})
+}
 
 // rolesOf are the parts of a file of the model: of its own where variant is 0, of one of
 // its variants, which count from 1.
@@ -94,7 +118,9 @@ func (m *Manager) data(role, digest string) (*native.Memory, error) {
 }
 
 // dataLimits are the most bytes of files beside the model, by their part.
-var dataLimits = map[string]int64{roleLabels: dataset.MaxLabelBytes, roleGolden: dataset.MaxNPZBytes} //nolint:gochecknoglobals // a constant table
+var dataLimits = map[string]int64{ //nolint:gochecknoglobals // a constant table
+	roleLabels: dataset.MaxLabelBytes, roleGolden: dataset.MaxNPZBytes, roleSamples: dataset.MaxNPZBytes, roleClasses: dataset.MaxLabelBytes,
+}
 
 // DataLimit returns the most bytes of a file that a deployment brings beside its model, by
 // its part in it, or 0 for no limit.

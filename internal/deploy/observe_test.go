@@ -23,11 +23,13 @@ func watched(limits string) string {
 // turning is what a version does once it serves, and turns bad.
 type turning struct {
 	fails atomic.Bool
+	nan   atomic.Bool
+	grown atomic.Int64 // bytes
 	slow  atomic.Int64 // milliseconds of each run
 }
 
 func (u *turning) behaviour(add float32) behaviour {
-	return behaviour{add: add, run: func(int) error {
+	return behaviour{add: add, nan: &u.nan, grown: &u.grown, run: func(int) error {
 		if slow := u.slow.Load(); slow > 0 {
 			<-time.After(time.Duration(slow) * time.Millisecond) // latencies of requests are by the real clock
 		}
@@ -305,5 +307,103 @@ func TestThreeDeathsOfTheNodeEndAnObservationToo(t *testing.T) {
 	}
 	if version, _ := n.ask(); version != 1 {
 		t.Errorf("version %d serves, want 1", version)
+	}
+}
+
+func TestAVersionThatAnswersNaNIsRolledBack(t *testing.T) {
+	n, id, bad := observing(t, `"duration":"1h","max_nan_rate":0.5`, nil)
+	ask := func(times int) {
+		for range times {
+			n.clock.pass(time.Second) // or it is not looked at
+			n.try()
+		}
+	}
+	ask(8)
+	bad.nan.Store(true)
+	ask(9)
+	if phase := n.phase(id); phase != client.PhaseObserving {
+		t.Fatalf("it is %s after 9 of 18 answers with NaN", phase)
+	}
+	ask(2)
+	n.rolledBack(id, "11 of 20 answers that were looked at have NaN or infinities where the inputs are finite, the limit is 50 %")
+}
+
+func TestNaNThatIsAllowedOrTheClientsOwnIsNoFault(t *testing.T) {
+	n, id, bad := observing(t, `"duration":"1h","max_nan_rate":0},"tests":{"functional_test":{"allow_nan":true}`, nil)
+	bad.nan.Store(true)
+	for range 30 {
+		n.clock.pass(time.Second)
+		n.try()
+	}
+	if phase := n.phase(id); phase != client.PhaseObserving {
+		t.Fatalf("it is %s where NaN is allowed", phase)
+	}
+	n, id, _ = observing(t, `"duration":"1h","max_nan_rate":0`, nil)
+	for range 30 {
+		n.clock.pass(time.Second)
+		call, err := serve.Admit(t.Context(), n.server, "m", "", 0, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		views, err := call.Inputs([]inference.Input{{Shape: []int64{1, 4}, Bytes: 16}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		copy(views[0], []byte{0, 0, 0xc0, 0x7f}) // NaN
+		_, err = call.Run()
+		call.End(err)
+	}
+	if phase := n.phase(id); phase != client.PhaseObserving {
+		t.Fatalf("it is %s where clients send NaN", phase)
+	}
+}
+
+func TestAVersionWhoseMemoryGrowsIsRolledBack(t *testing.T) {
+	n, id, bad := observing(t, `"duration":"1h","max_memory_growth_mb":64`, nil)
+	bad.grown.Store(100 << 20)
+	for range 30 {
+		n.ask()
+	}
+	looked := n.looked.Load()
+	n.until("its memory was looked at", func() bool { return n.looked.Load() > looked+1 })
+	bad.grown.Store(164 << 20)
+	if phase := n.phase(id); phase != client.PhaseObserving {
+		t.Fatalf("it is %s after it has grown by the limit", phase)
+	}
+	bad.grown.Store(165 << 20)
+	n.rolledBack(id, "its worker's memory grew by 65 MB since it answered 20 requests, the limit is 64 MB")
+}
+
+// scarce is a machine whose memory goes.
+type scarce struct {
+	machine
+
+	free *atomic.Int64
+}
+
+func (m scarce) AvailableMemory() (int64, error) { return m.free.Load(), nil }
+
+func TestTheVersionBeforeIsUnloadedWhereMemoryIsShort(t *testing.T) {
+	var free atomic.Int64
+	free.Store(1 << 30)
+	n, id, bad := observing(t, `"duration":"1h"`, func(h *deploy.Host) { h.Machine = scarce{machine{cpus: 4}, &free} })
+	free.Store(60 << 20)
+	n.until("it is unloaded", func() bool {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		return n.open == 1
+	})
+	n.set(behaviour{add: 1})
+	bad.fails.Store(true)
+	for range 30 {
+		n.try()
+	}
+	d := n.wait(id)
+	want := "version 1, which would serve again, was unloaded: 60 MB of memory are free, 64 MB are wanted; it is loaded where it is needed"
+	if d.Phase != client.PhaseRolledBack || len(d.Warnings) != 1 || d.Warnings[0] != want {
+		t.Errorf("it ended %s, warnings %q", d.Phase, d.Warnings)
+	}
+	if version, y := n.ask(); version != 1 || y != 1 {
+		t.Errorf("version %d answers %g, want 1 and 1", version, y)
 	}
 }

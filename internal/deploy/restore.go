@@ -6,7 +6,6 @@ import (
 	"sync"
 
 	"verge/client"
-	"verge/internal/deployfile"
 	"verge/internal/fault"
 	"verge/internal/modelfile"
 )
@@ -59,7 +58,7 @@ func (m *Manager) interrupted(d *client.Deployment) (client.Phase, error) {
 		return client.PhaseCommitted, nil
 	}
 	rel := record.Serving
-	file, err := deployfile.ParseIgnoring(rel.Spec, rel.SpecName, rel.IgnorePackages)
+	file, err := rel.file()
 	if err != nil || !observed(file, record) { // what cannot be read is told when it is loaded
 		return client.PhaseCommitted, nil //nolint:nilerr // see above
 	}
@@ -129,7 +128,7 @@ func (m *Manager) restore(record *modelRecord) {
 
 // reload loads a release again.
 func (m *Manager) reload(ctx context.Context, model string, rel *release) (*Served, error) {
-	file, err := deployfile.ParseIgnoring(rel.Spec, rel.SpecName, rel.IgnorePackages)
+	file, err := rel.file()
 	if err != nil {
 		return nil, err
 	}
@@ -184,6 +183,7 @@ func (m *Manager) Serving() []*Served {
 func (m *Manager) Undeploy(model string) error {
 	const op = "deploy.undeploy"
 	m.mu.Lock()
+	model = m.named(model)
 	record, err := m.undeployable(op, model)
 	if err == nil {
 		record.Before, record.Serving = record.Serving, nil

@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"verge/client"
-	"verge/internal/deployfile"
 	"verge/internal/fault"
 )
 
@@ -22,6 +21,7 @@ func (m *Manager) Rollback(model string, to int, reason string) (*client.Deploym
 	const op = "deploy.rollback"
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	model = m.named(model)
 	if r := m.observing(model); r != nil && to == 0 && !m.closed {
 		select {
 		case r.asked <- reason:
@@ -37,7 +37,7 @@ func (m *Manager) Rollback(model string, to int, reason string) (*client.Deploym
 	if err != nil {
 		return nil, err
 	}
-	file, err := deployfile.ParseIgnoring(target.Spec, target.SpecName, target.IgnorePackages)
+	file, err := target.file()
 	if err != nil {
 		return nil, err
 	}
@@ -132,6 +132,7 @@ func (m *Manager) Pin(model string, version int, pinned bool) error {
 	if m.closed {
 		return fault.New(fault.Unavailable, op, "the node is stopping")
 	}
+	model = m.named(model)
 	record, err := m.store.model(model)
 	if err != nil {
 		return err

@@ -4,14 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"verge/client"
 	"verge/internal/choice"
 	"verge/internal/deployfile"
 	"verge/internal/fault"
+	"verge/internal/gate"
 	"verge/internal/modelfile"
-	"verge/internal/monitor"
 )
 
 // run is one deployment in progress. One goroutine executes it; d is read by
@@ -32,15 +33,14 @@ type run struct {
 	remembered string      // key of the choice of an earlier deployment that way is; "" for none
 	chosen     string      // key of the choice of this one; "" for none
 	model      memory      // the verified files, from checking until loading takes them over
+	gap        *gap        // from loading on, until a version serves; nil where one does throughout
 	candidate  *Served     // from loading; nil once it serves
 
-	served  *Served        // the candidate, once it serves
-	seen    *monitor.Model // what clients see of it while it is observed
-	unseen  func()         // ends that
-	before  *Served        // what served before, as long as it is kept; nil for none
-	resumed bool           // it goes on with an observation
-	lost    error          // why there is nothing to observe then
-	asked   chan string    // reasons for which somebody wants the version before back
+	watched *watched    // what is gathered of the candidate, once it serves and is observed
+	before  *Served     // what served before, as long as it is kept; nil for none
+	resumed bool        // it goes on with an observation
+	lost    error       // why there is nothing to observe then
+	asked   chan string // reasons for which somebody wants the version before back
 }
 
 func newRun(m *Manager, d *client.Deployment, file *deployfile.File, req client.DeploymentRequest) *run {
@@ -59,6 +59,7 @@ func (r *run) execute(ctx context.Context) {
 	if r.candidate != nil {
 		r.m.release(r.candidate)
 	}
+	r.startAgain()
 	if r.before != nil { // the node stops
 		r.m.release(r.before)
 	}
@@ -120,13 +121,13 @@ func (r *run) phases(ctx context.Context) error {
 	steps := []phaseStep{
 		{client.PhaseChecking, r.check},
 		{client.PhasePreparing, r.prepare},
-		{client.PhaseLoading, r.load},
+		{client.PhaseLoading, r.replace(r.load)},
 		{client.PhaseGating, r.gate},
 		{client.PhaseTesting, r.test},
 	}
 	if r.back != nil {
 		steps = steps[:0]
-		steps = append(steps, phaseStep{client.PhaseLoading, r.loadBack})
+		steps = append(steps, phaseStep{client.PhaseLoading, r.replace(r.loadBack)})
 	}
 	for _, step := range steps {
 		if err := r.enter(ctx, step.phase, nil); err != nil {
@@ -137,6 +138,16 @@ func (r *run) phases(ctx context.Context) error {
 		}
 	}
 	return r.activate(ctx)
+}
+
+// replace is a phase before which the version that serves is stopped, where the file says so.
+func (r *run) replace(do func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		if err := r.stop(); err != nil {
+			return err
+		}
+		return do(ctx)
+	}
 }
 
 // enter moves the deployment to a phase: on disk first, then in memory. A deployment
@@ -259,11 +270,13 @@ func (r *run) check(context.Context) error {
 	for i, v := range variants {
 		looks[i] = v.file()
 	}
-	findings := Check(r.file, bytes.file(), looks, r.m.host.Machine, r.m.host.Libraries)
+	findings := Check(r.file, bytes.file(), looks, r.machine(), r.m.host.Libraries)
 	findings.CheckDigests(r.file, r.req.Artifacts)
 	if err := r.checkData(findings); err != nil {
 		return err
 	}
+	r.checkSignature(findings)
+	r.checkEvidence(findings)
 	r.findings = findings
 	for _, w := range findings.Warnings {
 		r.warn(w)
@@ -272,20 +285,36 @@ func (r *run) check(context.Context) error {
 	return findings.Err()
 }
 
+// checkSignature refuses a model whose file declares other inputs and outputs than that of
+// the version that serves now, before it is loaded. What files do not tell, or the node not
+// know since it started, the gate looks at. Where there is something to choose, another
+// file may be taken.
+func (r *run) checkSignature(findings *Findings) {
+	_, serving := r.clientsKnow()
+	declared := findings.Model
+	if serving == nil || len(serving.Signature.Inputs) == 0 || declared == nil || len(declared.Signature.Inputs) == 0 || chooses(r.file) || r.req.AllowSignatureChange {
+		return
+	}
+	if breaks := gate.SignatureBreaks(serving.Signature, declared.Signature); len(breaks) > 0 {
+		findings.problem(fault.Invalid, "model.path", gate.Hint(gate.GateSignature),
+			"clients of the version that serves may not be ready for it: %s", strings.Join(breaks, "; "))
+	}
+}
+
 // checkData looks at the files beside the model.
 func (r *run) checkData(findings *Findings) error {
-	var data [2][]byte
-	for i, role := range []string{roleLabels, roleGolden} {
-		if digest := r.req.Artifacts[role]; digest != "" {
-			memory, err := r.m.data(role, digest)
+	data := map[string][]byte{}
+	for _, of := range DataFiles(r.file) {
+		if digest := r.req.Artifacts[of.Role]; digest != "" && of.Path != "" {
+			memory, err := r.m.data(of.Role, digest)
 			if err != nil {
 				return err
 			}
 			defer memory.Close() //nolint:errcheck // only looked at
-			data[i] = memory.Bytes()
+			data[of.Role] = memory.Bytes()
 		}
 	}
-	findings.CheckData(r.file, data[0], data[1])
+	findings.CheckData(r.file, data)
 	return nil
 }
 
@@ -375,7 +404,7 @@ func (r *run) loadCandidate(ctx context.Context) error {
 	served, err := r.m.load(ctx, loading{
 		model: r.d.Model, file: r.file, bytes: files, threads: r.threads, declared: r.findings.files()[variant],
 		release: &release{
-			Version: r.d.Version, Deployment: r.d.ID, Spec: r.req.Spec, SpecName: r.req.SpecName, Artifacts: r.req.Artifacts,
+			Version: r.d.Version, Deployment: r.d.ID, Spec: r.req.Spec, SpecName: r.req.SpecName, Stage: r.req.Stage, Artifacts: r.req.Artifacts,
 			IgnorePackages: r.req.IgnorePackages, Runtime: runtime, Way: r.way,
 		},
 	})
@@ -397,8 +426,10 @@ func (r *run) loadCandidate(ctx context.Context) error {
 func (r *run) activate(ctx context.Context) error {
 	now := r.m.host.Now()
 	r.candidate.release.Activated = now
+	returnable := false
 	switchTo := func(c *change) {
 		before := c.model.Serving
+		returnable = before != nil
 		c.model.Before, c.model.Serving = before, r.candidate.release
 		if r.back != nil {
 			r.bury(before, c)
@@ -407,15 +438,16 @@ func (r *run) activate(ctx context.Context) error {
 	if err := r.enter(ctx, client.PhaseActivating, switchTo); err != nil {
 		return err
 	}
-	r.see(r.candidate)
+	r.watched = watchServed(r.candidate, r.file, r.m.host.Now) // before the first request
 	r.before, r.candidate = r.m.activate(r.candidate), nil
+	r.tellGap(fmt.Sprintf("version %d serves in the place of the one that was stopped", r.d.Version))
 	r.rememberChoice()
-	if r.back == nil && r.file.Observe != nil && r.before != nil {
+	if r.back == nil && r.file.Observe != nil && returnable {
 		if err := r.enter(ctx, client.PhaseObserving, nil); err != nil {
 			return errPaused // it serves; the next start goes on
 		}
 		return r.observe(ctx)
 	}
-	r.unseen()
+	r.watched.end()
 	return r.commit(ctx)
 }

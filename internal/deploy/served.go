@@ -31,12 +31,15 @@ type Served struct {
 	// model's file says it and the deployment file does not.
 	Preprocess map[string]client.Preprocess
 
-	release *release
-	memory  memory
-	cases   []gate.Case     // golden ones; nil once it serves
-	probe   []tensor.Tensor // one request that it takes
-	source  string          // where that comes from
-	answer  []answer        // to it; nil where two runs disagreed
+	release  *release
+	declared *modelfile.Info // what the model's file says; nil for one that was loaded again
+	memory   memory
+	cases    []gate.Case     // golden ones; nil once it serves
+	probe    []tensor.Tensor // one request that it takes
+	source   string          // where that comes from
+	answer   []answer        // to it; nil where two runs disagreed
+
+	loadTook, firstTook time.Duration // the load, and the first answer after it
 }
 
 // Deployment returns the id of the deployment that it came from.
@@ -85,7 +88,7 @@ type loading struct {
 // bytes over.
 func (m *Manager) load(ctx context.Context, l loading) (_ *Served, err error) {
 	model, file, bytes, rel := l.model, l.file, l.bytes, l.release
-	s := &Served{Model: model, File: file, Monitor: m.host.Recorder(), release: rel, memory: bytes}
+	s := &Served{Model: model, File: file, Monitor: m.host.Recorder(), release: rel, memory: bytes, declared: l.declared}
 	defer func() {
 		if err != nil {
 			m.release(s)
@@ -100,10 +103,12 @@ func (m *Manager) load(ctx context.Context, l loading) (_ *Served, err error) {
 		return nil, err
 	}
 	name := fmt.Sprintf("%s@%d", model, rel.Version)
+	begun := m.host.Now()
 	s.Session, err = rt.Load(ctx, bytes.named(name), m.options(file, rel, model, l.threads))
 	if err != nil {
 		return nil, refused(err)
 	}
+	s.loadTook = m.host.Now().Sub(begun)
 	if err = asDeclared(l.declared, s.Session.Signature(), rel.Runtime); err != nil {
 		return nil, err
 	}
@@ -124,7 +129,7 @@ func (m *Manager) load(ctx context.Context, l loading) (_ *Served, err error) {
 	if s.probe, s.source, err = probe(file, signature, s.Session.Info().Metadata, s.cases); err != nil {
 		return nil, err
 	}
-	if err := s.warm(ctx); err != nil {
+	if err := s.warm(ctx, m.host.Now); err != nil {
 		return nil, refused(err)
 	}
 	return s, nil
@@ -189,11 +194,13 @@ func (m *Manager) labels(digest string, said embedded) ([]string, error) {
 
 // warm runs the probe twice, so that the first client is not the first, and
 // notes the answer that later health checks compare with.
-func (s *Served) warm(ctx context.Context) error {
+func (s *Served) warm(ctx context.Context, now func() time.Time) error {
+	begun := now()
 	first, err := s.ask(ctx)
 	if err != nil {
 		return s.warmUp(err)
 	}
+	s.firstTook = now().Sub(begun)
 	second, err := s.ask(ctx)
 	if err != nil {
 		return s.warmUp(err)

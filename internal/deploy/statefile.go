@@ -18,20 +18,35 @@ import (
 
 const opOpen = "deploy.open"
 
-// openStore opens or makes the state file. It fails with fault.Conflict while
+// openStore opens or makes the state file. One of an older schema is copied, and then
+// upgraded in one transaction. It fails with fault.Conflict while
 // another process holds it, fault.Unsupported when a newer build wrote it (the
 // file is left as it is), fault.Exhausted when there is no room for it, and
 // fault.Corrupt when it cannot be read.
 func openStore(path string) (*store, error) {
 	info, err := os.Stat(path)
-	if errors.Is(err, fs.ErrNotExist) || err == nil && info.Mode().IsRegular() && info.Size() == 0 {
-		if err := createState(path); err != nil {
-			return nil, err
-		}
-	} else if err := renewState(path); err != nil {
+	isNew := errors.Is(err, fs.ErrNotExist) || err == nil && info.Mode().IsRegular() && info.Size() == 0
+	if isNew {
+		err = createState(path)
+	} else {
+		err = checkWhole(path)
+	}
+	if err != nil {
 		return nil, err
 	}
-	return openState(path)
+	kept, err := keepOlder(path)
+	if err == nil && !isNew {
+		err = renewState(path)
+	}
+	if err != nil {
+		return nil, err
+	}
+	s, err := openState(path)
+	if err != nil {
+		return nil, err
+	}
+	s.kept = kept
+	return s, nil
 }
 
 // createState makes an empty state file.
@@ -75,16 +90,13 @@ func rename(from, to string) error {
 	return errors.Join(dir.Sync(), dir.Close())
 }
 
-// renewState refuses a state file that is damaged, before anything of it is used or
-// written, and writes a whole one anew. What is read then is what is on disk, also after a
-// sync that failed; and the new file's list of free pages, which no sum covers, is made from
-// its content. Where there is no room, the file stays as it is.
-func renewState(path string) error {
-	old, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: time.Second, ReadOnly: true}) // for the lock
+// checkWhole refuses a state file that is damaged, before anything of it is used or written.
+func checkWhole(path string) error {
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: time.Second, ReadOnly: true}) // for the lock
 	if err != nil {
 		return stateFault(path, err)
 	}
-	defer old.Close()              //nolint:errcheck // only read
+	defer db.Close()               //nolint:errcheck // only read
 	data, err := os.ReadFile(path) //nolint:gosec // the state directory is the owner's choice
 	if err != nil {
 		return stateFault(path, err)
@@ -96,9 +108,18 @@ func renewState(path string) error {
 	if err == nil {
 		err = file.check()
 	}
+	return stateFault(path, err)
+}
+
+// renewState writes a state file that is whole anew. What is read from then on is what is on
+// disk, also after a sync that failed; and the new file's list of free pages, which no sum
+// covers, is made from its content. Where there is no room, the file stays as it is.
+func renewState(path string) error {
+	old, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: time.Second, ReadOnly: true})
 	if err != nil {
 		return stateFault(path, err)
 	}
+	defer old.Close() //nolint:errcheck // only read
 	err = draft(path, func(name string) error {
 		renewed, openErr := bbolt.Open(name, 0o600, &bbolt.Options{Timeout: time.Second})
 		if openErr != nil {
@@ -114,8 +135,8 @@ func renewState(path string) error {
 
 // known refuses a schema that this build does not know.
 func (f *stateFile) known() error {
-	if f.schema == "" || f.schema == schemaWithoutSum || f.schema == strconv.Itoa(schema) {
-		return nil
+	if number, err := strconv.Atoi(f.schema); f.schema == "" || err == nil && number > 0 && number <= schema {
+		return nil // "" is found by check
 	}
 	return fault.New(fault.Unsupported, opOpen, "state has schema %s, this build knows %d", f.schema, schema).
 		WithHint("Use the newer verge that wrote it, or name another directory with --state-dir.")
@@ -139,6 +160,8 @@ func openState(path string) (*store, error) {
 func stateFault(path string, err error) error {
 	var known *fault.Error
 	switch {
+	case err == nil:
+		return nil
 	case errors.As(err, &known):
 		return err
 	case errors.Is(err, bolterrors.ErrTimeout):
@@ -158,11 +181,27 @@ func (s *store) prepare() error {
 		if err != nil {
 			return fmt.Errorf("make bucket: %w", err)
 		}
-		for _, name := range []string{bucketModels, bucketDeployments, bucketJournal, bucketChoices, bucketTombstones} {
-			if _, err := tx.CreateBucketIfNotExists([]byte(name)); err != nil {
-				return fmt.Errorf("make bucket: %w", err)
+		if found := meta.Get([]byte("schema")); found != nil && string(found) != strconv.Itoa(schema) {
+			number, _ := strconv.Atoi(string(found)) // 0, which no upgrade begins with, where it is none
+			known, err := upgrade(tx, number)
+			if err != nil {
+				return err
+			}
+			if !known {
+				return fault.New(fault.Unsupported, opOpen, "state has schema %s, this build knows %d", found, schema).
+					WithHint("Use the newer verge that wrote it, or name another directory with --state-dir.")
 			}
 		}
-		return meta.Put([]byte("schema"), []byte(strconv.Itoa(schema)))
+		return makeBuckets(tx, meta)
 	})
+}
+
+// makeBuckets makes what is missing, and marks the file as one of this build's schema.
+func makeBuckets(tx *bbolt.Tx, meta *bbolt.Bucket) error {
+	for _, name := range []string{bucketModels, bucketDeployments, bucketJournal, bucketChoices, bucketTombstones} {
+		if _, err := tx.CreateBucketIfNotExists([]byte(name)); err != nil {
+			return fmt.Errorf("make bucket: %w", err)
+		}
+	}
+	return meta.Put([]byte("schema"), []byte(strconv.Itoa(schema)))
 }

@@ -18,6 +18,9 @@ import (
 // keySum is the key in bucketMeta under which the sum is kept.
 const keySum = "sum"
 
+// schemaOfSum is the first schema whose files have a sum.
+const schemaOfSum = 3
+
 // castagnoli sums the records: processors have an instruction for it.
 func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
 
@@ -241,10 +244,11 @@ func (f *stateFile) bucket(name, value []byte) error {
 	})
 }
 
-// check compares the records with their sum. Files of the first schema have none.
+// check compares the records with their sum. Files of older schemas have none.
 func (f *stateFile) check() error {
+	number, _ := strconv.Atoi(f.schema) // 0 for none
 	switch {
-	case f.schema == "" || f.schema != schemaWithoutSum && f.want == "":
+	case number == 0 || number >= schemaOfSum && f.want == "":
 		return errors.New("records are missing")
 	case f.want != "" && f.want != string(f.sum.text()):
 		return errors.New("its records do not have the sum that was written with them")

@@ -16,14 +16,12 @@ import (
 
 	"verge/client"
 	"verge/internal/choice"
+	"verge/internal/deployfile"
 	"verge/internal/fault"
 )
 
-// The layout of the state file that this build writes, and the one that it reads too.
-const (
-	schema           = 2
-	schemaWithoutSum = "1"
-)
+// schema is the layout of the state file that this build reads and writes.
+const schema = 3
 
 // The buckets of the state file.
 const (
@@ -72,6 +70,7 @@ type release struct {
 	Deployment string            `json:"deployment"`
 	Spec       json.RawMessage   `json:"spec"`
 	SpecName   string            `json:"spec_name"`
+	Stage      string            `json:"stage,omitempty"`    // that was asked for; "" for the one of Spec
 	Artifacts  map[string]string `json:"artifacts"`          // role → digest
 	Question   string            `json:"question,omitempty"` // digest of the probe that Answer answers
 	Answer     []answer          `json:"answer,omitempty"`
@@ -83,6 +82,11 @@ type release struct {
 
 	Runtime string      `json:"runtime,omitempty"` // "" in files of the first versions
 	Way     *choice.Way `json:"way,omitempty"`     // that was chosen; nil where there was nothing to choose
+}
+
+// file is the deployment file as it is at the release's stage.
+func (r *release) file() (*deployfile.File, error) {
+	return deployfile.ParseSpec(r.Spec, r.SpecName, deployfile.Options{Stage: r.Stage, Ignore: r.IgnorePackages})
 }
 
 // variant says which of the model's files is loaded: 0 is its own.
@@ -108,6 +112,8 @@ type store struct {
 
 	mu    sync.Mutex // guards doubt, and is held during a transaction that writes
 	doubt error      // why the file is not used any more; nil while it is
+
+	kept string // copy of the file as an older build left it; "" where it was not upgraded
 }
 
 func (s *store) close() error { return s.db.Close() }
@@ -170,6 +176,7 @@ type tombstone struct {
 type change struct {
 	steps     []step
 	model     *modelRecord
+	counter   *modelRecord // of the version numbers, where that is another one; may be model
 	tombstone *tombstone
 	pardon    string // digest whose tombstone is taken away
 }
@@ -198,6 +205,11 @@ func (s *store) save(c change) error {
 			}
 			line := move{Deployment: d.ID, From: step.from, To: d.Phase, Time: d.Updated}
 			if err := put(tx, bucketJournal, string(binary.BigEndian.AppendUint64(nil, seq)), line); err != nil {
+				return err
+			}
+		}
+		if c.counter != nil && c.counter != c.model {
+			if err := put(tx, bucketModels, c.counter.Name, c.counter); err != nil {
 				return err
 			}
 		}

@@ -11,6 +11,10 @@ import (
 	"verge/internal/fault"
 )
 
+// StopThenStart is the Deployment.Strategy that unloads the version that serves before the
+// next one is loaded; without it, the two are loaded side by side.
+const StopThenStart = "stop-then-start"
+
 // The values of File.Isolation.
 const (
 	IsolationProcess = "process"
@@ -20,14 +24,16 @@ const (
 // File is a deployment file with its defaults filled in. Marshalled as JSON it
 // is a deployment file again, with the same meaning.
 type File struct {
-	Name             string        `json:"name,omitempty" jsonschema:"maxLength=128,pattern=^[A-Za-z0-9][A-Za-z0-9._-]*$" jsonschema_description:"Name of the served model; without it, the stem of model.path, or the folder of the deployment file where that stem is model."`
-	Stage            string        `json:"stage" jsonschema:"enum=testing" jsonschema_description:"Environment that is deployed to."`
-	Model            Model         `json:"model" jsonschema:"required" jsonschema_description:"The model file and what belongs to it."`
-	Deployment       Deployment    `json:"deployment" jsonschema_description:"Device and limits."`
-	Tests            Tests         `json:"tests" jsonschema_description:"What a version must pass before it serves: true, false, or an object with details."`
-	Observe          *Observe      `json:"observe,omitempty" jsonschema_description:"How the version is watched after the switch, and within which limits: where one is broken, the version before serves again. Without it, it is not."`
-	RequiredPackages []Requirement `json:"required_packages" jsonschema:"maxItems=64" jsonschema_description:"What the environment must have, by the names of Python packages, each with at most one version condition."`
-	Isolation        string        `json:"isolation" jsonschema:"enum=process,enum=none" jsonschema_description:"process: the model runs in a worker process; none: inside the node."`
+	Name             string             `json:"name,omitempty" jsonschema:"maxLength=128,pattern=^[A-Za-z0-9][A-Za-z0-9._-]*$" jsonschema_description:"Name of the served model; without it, the stem of model.path, or the folder of the deployment file where that stem is model."`
+	Stage            string             `json:"stage" jsonschema:"enum=development,enum=testing,enum=staging,enum=production" jsonschema_description:"Stage that is deployed to; verge deploy --stage names another."`
+	Stages           map[string]Overlay `json:"stages,omitempty" jsonschema_description:"What is otherwise at a stage: any keys of this file, by the name of the stage. Maps are merged, all else takes the place of what the file says."`
+	Model            Model              `json:"model" jsonschema:"required" jsonschema_description:"The model file and what belongs to it."`
+	Deployment       Deployment         `json:"deployment" jsonschema_description:"Device and limits."`
+	Tests            Tests              `json:"tests" jsonschema_description:"What a version must pass before it serves: true, false, or an object with details."`
+	Accuracy         *Accuracy          `json:"accuracy,omitempty" jsonschema_description:"How right the answers must be, on a data set whose right answers are known."`
+	Observe          *Observe           `json:"observe,omitempty" jsonschema_description:"How the version is watched after the switch, and within which limits: where one is broken, the version before serves again. Without it, it is not."`
+	RequiredPackages []Requirement      `json:"required_packages" jsonschema:"maxItems=64" jsonschema_description:"What the environment must have, by the names of Python packages, each with at most one version condition."`
+	Isolation        string             `json:"isolation" jsonschema:"enum=process,enum=none" jsonschema_description:"process: the model runs in a worker process; none: inside the node."`
 
 	notes []fault.Problem
 }
@@ -78,9 +84,12 @@ type Deployment struct {
 	Runtime           string     `json:"runtime,omitempty" jsonschema:"enum=onnxruntime,enum=litert,enum=tflite,enum=openvino,enum=tensorrt" jsonschema_description:"Native library to run in; without it, the one of the format."`
 	Ladder            []string   `json:"ladder,omitempty" jsonschema:"maxItems=16,pattern=^(cpu|gpu|npu|tpu|mobile|embedded)( (int8|fp16|fp32))?$" jsonschema_description:"Devices, each with a precision or with any, in the order in which they are tried: the first one that has a file, loads, stays within the limits and agrees with the model's own file is taken."`
 	Providers         []Provider `json:"providers,omitempty" jsonschema:"maxItems=8" jsonschema_description:"Providers of the runtime, or paths of its plug-ins and delegates, in the order in which they are tried, in place of those of the device type; each a name, or a name with options."`
+	Strategy          string     `json:"strategy,omitempty" jsonschema:"enum=side-by-side,enum=stop-then-start" jsonschema_description:"side-by-side, which is what is done without it: a version is loaded and tested beside the one that serves; stop-then-start: that one is unloaded first, where memory does not hold both, so that none serves meanwhile."`
 	Fallback          string     `json:"fallback,omitempty" jsonschema:"enum=cpu,enum=none" jsonschema_description:"Without it, a device that is not there is refused, and one whose provider fails is replaced by the CPU; cpu: both are replaced; none: neither."`
 	BatchSize         int        `json:"batch_size" jsonschema:"minimum=1,maximum=4096" jsonschema_description:"Largest batch that the server may form; the gates measure this one."`
 	MaxLatencyMS      float64    `json:"max_latency_ms" jsonschema:"exclusiveMinimum=0,maximum=3600000" jsonschema_description:"Limit on the 95th percentile of the latency, in milliseconds."`
+	MaxLatencyRatio   float64    `json:"max_latency_ratio,omitempty" jsonschema:"exclusiveMinimum=0,maximum=1000" jsonschema_description:"Limit on the ratio of the median latency to that of the version that serves, measured in turn; without it, they are not compared."`
+	MaxColdStartMS    float64    `json:"max_cold_start_ms,omitempty" jsonschema:"exclusiveMinimum=0,maximum=3600000" jsonschema_description:"Limit on the time from nothing to the first answer, in milliseconds; without it, it is only told."`
 	MemoryLimitMB     int        `json:"memory_limit_mb" jsonschema:"minimum=1,maximum=1048576" jsonschema_description:"Memory that must be free before the load and that the worker must stay below; 1 MB is 2^20 bytes. 512, for mobile 256 and for embedded 128 where it is not given."`
 	CPUThreads        int        `json:"cpu_threads" jsonschema:"minimum=0,maximum=1024" jsonschema_description:"Threads to run on; 0 lets Verge choose."`
 	GPUMemoryFraction float64    `json:"gpu_memory_fraction" jsonschema:"exclusiveMinimum=0,maximum=1" jsonschema_description:"Share of the accelerator's memory that the runtime may take."`

@@ -9,11 +9,13 @@ import (
 // Observe says how a version is watched after the switch, while the one before it stays at
 // hand. Where a limit is broken, that one serves again.
 type Observe struct {
-	Duration        Duration `json:"duration" jsonschema_description:"How long, such as 90s; at most 1h. 5m where it is not given."`
-	MaxErrorRate    float64  `json:"max_error_rate" jsonschema:"minimum=0,maximum=1" jsonschema_description:"Share of the requests that may fail for another reason than the client's. 0.05 where it is not given."`
-	MaxP95MS        float64  `json:"max_p95_ms,omitempty" jsonschema:"exclusiveMinimum=0,maximum=3600000" jsonschema_description:"Limit on the 95th percentile of the latency, in milliseconds; without it, deployment.max_latency_ms."`
-	MaxP95Ratio     float64  `json:"max_p95_ratio,omitempty" jsonschema:"minimum=1,maximum=1000" jsonschema_description:"Limit on the ratio of the 95th percentile to that of the version before, where that answered enough requests."`
-	MaxWorkerDeaths int      `json:"max_worker_deaths" jsonschema:"minimum=0,maximum=100" jsonschema_description:"Deaths of the version's worker that are borne. 0 where it is not given."`
+	Duration          Duration `json:"duration" jsonschema_description:"How long, such as 90s; at most 1h. 5m where it is not given."`
+	MaxErrorRate      float64  `json:"max_error_rate" jsonschema:"minimum=0,maximum=1" jsonschema_description:"Share of the requests that may fail for another reason than the client's. 0.05 where it is not given."`
+	MaxP95MS          float64  `json:"max_p95_ms,omitempty" jsonschema:"exclusiveMinimum=0,maximum=3600000" jsonschema_description:"Limit on the 95th percentile of the latency, in milliseconds; without it, deployment.max_latency_ms."`
+	MaxP95Ratio       float64  `json:"max_p95_ratio,omitempty" jsonschema:"minimum=1,maximum=1000" jsonschema_description:"Limit on the ratio of the 95th percentile to that of the version before, where that answered enough requests."`
+	MaxNaNRate        float64  `json:"max_nan_rate" jsonschema:"minimum=0,maximum=1" jsonschema_description:"Share of the answers to finite inputs that may have NaN or infinities, of those that are looked at: ten a second at the most. None are where tests.functional_test.allow_nan is set. 0.05 where it is not given."`
+	MaxMemoryGrowthMB float64  `json:"max_memory_growth_mb,omitempty" jsonschema:"exclusiveMinimum=0,maximum=1048576" jsonschema_description:"How much the worker's memory may grow after its first 20 answers; without it, it may."`
+	MaxWorkerDeaths   int      `json:"max_worker_deaths" jsonschema:"minimum=0,maximum=100" jsonschema_description:"Deaths of the version's worker that are borne. 0 where it is not given."`
 }
 
 // observe fills in what the file does not say.
@@ -29,6 +31,9 @@ func (c *checker) observe() {
 	}
 	if n.Get("max_error_rate") == nil {
 		o.MaxErrorRate = rate
+	}
+	if n.Get("max_nan_rate") == nil {
+		o.MaxNaNRate = rate
 	}
 	if n.Get("max_p95_ms") == nil {
 		o.MaxP95MS = c.file.Deployment.MaxLatencyMS

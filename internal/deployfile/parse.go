@@ -9,6 +9,7 @@ import (
 
 	"verge/internal/document"
 	"verge/internal/fault"
+	"verge/internal/modelname"
 	"verge/internal/tensor"
 )
 
@@ -17,27 +18,35 @@ const (
 	hint = `"verge check --schema" prints every key with its range.`
 )
 
+// Options say how a deployment file is read.
+type Options struct {
+	Stage  string   // that is deployed to; "" for the one that the file names
+	Ignore []string // required packages that are not looked for, known or not
+}
+
 // Parse reads a deployment file; name is what to call it in messages. It fails
 // with fault.Invalid and every fault.Problem that there is, or with
 // fault.TooLarge for a text of more than document.MaxBytes.
-func Parse(text []byte, name string) (*File, error) { return parse(text, name, nil, true) }
+func Parse(text []byte, name string) (*File, error) { return parse(text, name, Options{}, true) }
 
-// ParseIgnoring is Parse for the management API: spec is a deployment file as a
-// JSON object, or a JSON string with the text of one in JSON or YAML. Required
-// packages whose names are in ignore are not looked for, known or not. Lines are
+// ParseSpec is Parse for the management API: spec is a deployment file as a
+// JSON object, or a JSON string with the text of one in JSON or YAML. Lines are
 // told for a text only, since those of an object are not its author's.
-func ParseIgnoring(spec json.RawMessage, specName string, ignore []string) (*File, error) {
+func ParseSpec(spec json.RawMessage, specName string, o Options) (*File, error) {
+	if o.Stage != "" && !slices.Contains(modelname.Stages(), o.Stage) {
+		return nil, fault.New(fault.Invalid, op, "stage is %s, want %s", fault.Quote(o.Stage), strings.Join(modelname.Stages(), ", "))
+	}
 	var text string
 	if err := json.Unmarshal(spec, &text); err == nil {
-		return parse([]byte(text), specName, ignore, true)
+		return parse([]byte(text), specName, o, true)
 	}
 	if trimmed := strings.TrimLeft(string(spec), " \t\r\n"); !json.Valid(spec) || !strings.HasPrefix(trimmed, "{") {
 		return nil, fault.New(fault.Invalid, op, "spec is neither a JSON object nor a JSON string with the text of a deployment file").On(specName)
 	}
-	return parse(spec, specName, ignore, false)
+	return parse(spec, specName, o, false)
 }
 
-func parse(text []byte, name string, ignore []string, lines bool) (*File, error) {
+func parse(text []byte, name string, o Options, lines bool) (*File, error) {
 	if len(text) > document.MaxBytes {
 		return nil, fault.New(fault.TooLarge, op, "the deployment file has %d bytes, at most %d are read", len(text), document.MaxBytes).On(name)
 	}
@@ -45,29 +54,42 @@ func parse(text []byte, name string, ignore []string, lines bool) (*File, error)
 	if len(problems) > 0 {
 		return nil, refuse(problems, name, lines)
 	}
+	merged, stage, problems := overlaid(root, o.Stage)
+	file, found := decode(merged, stage, o.Ignore)
+	d := &document.Decoder{}
+	d.Decode("", only(root, "stages"), &struct {
+		Stages map[string]Overlay `json:"stages"`
+	}{})
+	if problems = append(append(problems, found...), d.Problems...); len(problems) > 0 {
+		return nil, refuse(problems, name, lines)
+	}
+	return file, nil
+}
+
+// decode reads a file without overlays, as it is at a stage.
+func decode(root *document.Node, stage string, ignore []string) (*File, fault.Problems) {
 	deviceType := ""
 	if n := root.At("deployment", "device_type"); n != nil && n.Kind == document.String {
 		deviceType = n.Text
 	}
 	file := defaults(deviceType)
-	d := &document.Decoder{Later: []string{
-		"stages", "accuracy", "deployment.strategy",
-	}}
+	d := &document.Decoder{}
 	d.Decode("", root, file)
 	if len(d.Problems) == 0 || root.Kind == document.Map {
 		c := checker{Decoder: d, file: file, root: root}
-		c.stage()
+		if !c.has("stage") {
+			file.Stage = stage
+		}
 		c.name()
 		c.model()
 		c.ladder()
+		c.accuracy()
 		c.observe()
+		c.atStage()
 		c.packages(ignore)
 		c.notes()
 	}
-	if len(d.Problems) > 0 {
-		return nil, refuse(d.Problems, name, lines)
-	}
-	return file, nil
+	return file, d.Problems
 }
 
 // refuse makes one error of the problems, in the order of their lines.
@@ -86,22 +108,6 @@ type checker struct {
 	*document.Decoder
 	file *File
 	root *document.Node
-}
-
-// stage tells the stages of later versions from words that are no stage.
-func (c *checker) stage() {
-	n := c.root.Get("stage")
-	if n == nil {
-		return
-	}
-	switch n.Text {
-	case "development", "staging", "production":
-		for i, p := range c.Problems {
-			if p.Path == "stage" {
-				c.Problems[i].Message = fmt.Sprintf("%s is not available in this version, want testing", fault.Quote(n.Text))
-			}
-		}
-	}
 }
 
 func (c *checker) name() {

@@ -145,7 +145,7 @@ func TestASpecIsAnObjectOrAText(t *testing.T) {
 		"a text that is no deployment": {spec: `"hello"`, wantErr: `spec: line 1: is "hello", want an object`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			file, err := deployfile.ParseIgnoring(json.RawMessage(test.spec), "spec", nil)
+			file, err := deployfile.ParseSpec(json.RawMessage(test.spec), "spec", deployfile.Options{})
 			if got := fault.Message(err); got != test.wantErr {
 				t.Fatalf("error = %q, want %q", got, test.wantErr)
 			}
@@ -158,7 +158,7 @@ func TestASpecIsAnObjectOrAText(t *testing.T) {
 
 func TestIgnoredPackagesAreNotLookedFor(t *testing.T) {
 	spec := json.RawMessage(`{"model": {"path": "a.onnx"}, "required_packages": ["my_torch>=2", "onnxruntime", "numpy"]}`)
-	file, err := deployfile.ParseIgnoring(spec, "spec", []string{"My.Torch", "onnxruntime"})
+	file, err := deployfile.ParseSpec(spec, "spec", deployfile.Options{Ignore: []string{"My.Torch", "onnxruntime"}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -28,6 +28,7 @@ type FunctionalTest struct {
 	Enabled   bool    `json:"-"`
 	Golden    string  `json:"golden,omitempty" jsonschema:"maxLength=4096" jsonschema_description:"npz file with rows of inputs and of the outputs that belong to them, relative to the deployment file."`
 	Tolerance float64 `json:"tolerance" jsonschema:"minimum=0,maximum=1" jsonschema_description:"How far floats may be off, absolute and relative."`
+	AllowNaN  bool    `json:"allow_nan,omitempty" jsonschema_description:"Answers may have NaN and infinities where the inputs have none."`
 }
 
 // LoadTest sends requests from many clients.

@@ -20,8 +20,6 @@ import (
 // stores them as the enum spells them.
 type Decoder struct {
 	Problems fault.Problems
-	// Later lists the key paths that are known but not available in this version.
-	Later []string
 }
 
 // Custom is a type that reads its node itself.
@@ -140,8 +138,6 @@ func (d *Decoder) fields(path string, n *Node, v reflect.Value) {
 		switch {
 		case known:
 			d.value(at, m.Value, v.Field(i), rulesOf(v.Type().Field(i)))
-		case slices.Contains(d.Later, at):
-			d.Problems.Add(at, m.Line, "is not available in this version")
 		default:
 			d.Problems.Add(path, m.Line, "unknown key %s%s", fault.Quote(m.Key), Suggest(m.Key, keys))
 		}

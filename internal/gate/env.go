@@ -13,14 +13,22 @@ import (
 
 // The gates, by the names that their verdicts have.
 const (
-	GateLatency     = "latency"
-	GateMemory      = "memory"
-	GateSignature   = "signature"
-	GateObservation = "observation"
-	GatePerformance = "performance"
-	GateFunctional  = "functional"
-	GateLoad        = "load"
-	GateChoice      = "choice" // of a way to run the model; package choice measures
+	GateLatency      = "latency"
+	GateLatencyRatio = "latency_ratio" // to that of the version that serves
+	GateMemory       = "memory"
+	GateGap          = "gap"        // in which no version serves
+	GateColdStart    = "cold_start" // from nothing to the first answer
+	GateSignature    = "signature"
+	GateEvidence     = "evidence"    // that staging has taken the bytes
+	GateDeterminism  = "determinism" // the same answer to the same request
+	GateNumbers      = "numbers"     // no NaN and no infinity in answers
+	GateAccuracy     = "accuracy"
+	GateAccuracyDrop = "accuracy_drop" // against the version that serves
+	GateObservation  = "observation"
+	GatePerformance  = "performance"
+	GateFunctional   = "functional"
+	GateLoad         = "load"
+	GateChoice       = "choice" // of a way to run the model; package choice measures
 )
 
 // Env is what every check needs of the machine that it runs on.
@@ -118,6 +126,16 @@ func Hint(gate string) string {
 		return "Compare the model with tests.functional_test.golden; widen its tolerance where the difference is rounding."
 	case GateLoad:
 		return "Give the model more threads, or lower what tests.load_test asks for."
+	case GateLatencyRatio:
+		return "Deploy a faster model, or raise deployment.max_latency_ratio."
+	case GateColdStart:
+		return "Deploy a smaller model, or raise deployment.max_cold_start_ms."
+	case GateNumbers:
+		return "Look for a division by zero or an overflow in the model; where it means them, set tests.functional_test.allow_nan."
+	case GateAccuracy:
+		return "Deploy a better model, or change the limit of accuracy."
+	case GateAccuracyDrop:
+		return "Deploy a better model, give accuracy.dataset more samples, or raise accuracy.max_drop."
 	case GateSignature:
 		return "Deploy it under another name, or with --allow-signature-change where all clients are ready."
 	}

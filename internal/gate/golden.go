@@ -58,10 +58,10 @@ func Cases(g inference.Signature, arrays []tensor.Tensor, batch int) ([]Case, er
 			c.Name = fmt.Sprintf("row %d", begin)
 		}
 		for _, t := range in {
-			c.Inputs = append(c.Inputs, t.cut(begin, end))
+			c.Inputs = append(c.Inputs, t.Cut(begin, end))
 		}
 		for _, t := range out {
-			c.Outputs = append(c.Outputs, t.cut(begin, end))
+			c.Outputs = append(c.Outputs, t.Cut(begin, end))
 		}
 		cases = append(cases, c)
 	}
@@ -143,39 +143,11 @@ func batchOf(specs []inference.Spec, inputs []tensor.Tensor, batch int) (int, er
 	return size, nil
 }
 
-// rows is a tensor that is cut along its first dimension.
-type rows struct {
-	tensor.Tensor
-
-	starts []int // of strings: where each row begins, and the end
-}
-
 // rowsOf finds the rows of tensors whose data are checked.
-func rowsOf(all []tensor.Tensor) []rows {
-	out := make([]rows, len(all))
+func rowsOf(all []tensor.Tensor) []tensor.Rows {
+	out := make([]tensor.Rows, len(all))
 	for i, t := range all {
-		out[i].Tensor = t
-		if t.DType != tensor.Bytes {
-			continue
-		}
-		n, _ := tensor.Elements(t.Shape)
-		each, at := n/int(t.Shape[0]), 0
-		for range t.Shape[0] {
-			out[i].starts = append(out[i].starts, at)
-			at += tensor.SkipStrings(t.Data[at:], each)
-		}
-		out[i].starts = append(out[i].starts, at)
+		out[i] = tensor.RowsOf(t)
 	}
 	return out
-}
-
-// cut returns rows begin to end, in the tensor's memory.
-func (r rows) cut(begin, end int) tensor.Tensor {
-	shape := append([]int64{int64(end - begin)}, r.Shape[1:]...)
-	width := len(r.Data) / int(r.Shape[0])
-	from, to := begin*width, end*width
-	if r.starts != nil {
-		from, to = r.starts[begin], r.starts[end]
-	}
-	return tensor.Tensor{Name: r.Name, DType: r.DType, Shape: shape, Data: r.Data[from:to:to]}
 }

@@ -6,12 +6,14 @@ import (
 
 	"verge/client"
 	"verge/internal/inference"
+	"verge/internal/tensor"
 )
 
 // Usage is what was measured of the process that holds a candidate.
 type Usage struct {
-	PeakBytes int64  // the most that it took so far
-	How       string // how that was measured, one phrase: "RssAnon+RssShmem of the worker, sampled"
+	PeakBytes    int64  // the most that it took so far
+	CurrentBytes int64  // that it takes now
+	How          string // how that was measured, one phrase: "RssAnon+RssShmem of the worker, sampled"
 }
 
 // Memory holds the peak of the candidate's process against the limit. Where it
@@ -40,8 +42,8 @@ func Signature(e Env, serving *inference.Signature, candidate inference.Signatur
 		v.Outcome, v.Detail = client.OutcomeSkipped, "no version serves now"
 		return v
 	}
-	changes := differences("input", serving.Inputs, candidate.Inputs)
-	changes = append(changes, differences("output", serving.Outputs, candidate.Outputs)...)
+	changes := differences("input", serving.Inputs, candidate.Inputs, true)
+	changes = append(changes, differences("output", serving.Outputs, candidate.Outputs, true)...)
 	broken := 0
 	texts := make([]string, len(changes))
 	for i, c := range changes {
@@ -63,6 +65,17 @@ func Signature(e Env, serving *inference.Signature, candidate inference.Signatur
 	return v
 }
 
+// SignatureBreaks says what clients of the version that serves now cannot survive, by the
+// names and types of inputs and outputs alone: all that a model's file declares reliably.
+func SignatureBreaks(serving, declared inference.Signature) (texts []string) {
+	for _, c := range append(differences("input", serving.Inputs, declared.Inputs, false), differences("output", serving.Outputs, declared.Outputs, false)...) {
+		if c.breaks {
+			texts = append(texts, c.text)
+		}
+	}
+	return texts
+}
+
 type change struct {
 	text   string
 	breaks bool // a client that knows the old signature may fail
@@ -81,11 +94,16 @@ func covers(wide, narrow inference.Spec) bool {
 	return true
 }
 
-func differences(kind string, before, after []inference.Spec) []change {
+// differences tells what is other on one side, its shapes included where they count.
+func differences(kind string, before, after []inference.Spec, shapes bool) []change {
 	var all []change
 	for _, old := range before {
 		i := inference.Index(after, old.Name)
 		switch {
+		case i >= 0 && !shapes:
+			if old.DType != after[i].DType && after[i].DType != tensor.Invalid {
+				all = append(all, change{fmt.Sprintf("%s %q was %s, is %s", kind, old.Name, old.DType, after[i].DType), true})
+			}
 		case i < 0:
 			all = append(all, change{fmt.Sprintf("%s %q is gone", kind, old.Name), true})
 		case old.String() != after[i].String():

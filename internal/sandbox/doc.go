@@ -6,9 +6,8 @@
 //
 //	parent := sandbox.Find("/proc/self", "")
 //	group, err := parent.New("digits-3", 512<<20)
-//	group.Prepare(attr) // before the process starts
-//	group.Add(pid)      // right after
+//	group.Add(pid) // right after the process has started
 //
 // The package starts no process and no goroutine. A Group belongs to one process;
-// its methods are safe for concurrent use, but for Prepare and Close.
+// its methods are safe for concurrent use, but for Close.
 package sandbox

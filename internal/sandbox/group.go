@@ -3,10 +3,8 @@ package sandbox
 import (
 	"errors"
 	"io/fs"
-	"os"
 	"strconv"
 	"strings"
-	"syscall"
 
 	"verge/internal/fault"
 )
@@ -14,9 +12,8 @@ import (
 // Group is the control group of one process, or none: the zero value limits
 // nothing.
 type Group struct {
-	path string   // directory
-	kind string   // as Parent's
-	dir  *os.File // open for Prepare until Close; nil before
+	path string // directory
+	kind string // as Parent's
 
 	remove func(path string) error
 }
@@ -43,27 +40,12 @@ func (g *Group) limit(memory int64) error {
 	return write(g.path, "memory.max", value)
 }
 
-// Prepare has the process that attr starts begin its life in the group, where
-// the kernel can do so (version 2). Add is needed all the same.
-func (g *Group) Prepare(attr *syscall.SysProcAttr) error {
-	if g.kind != CGroup2 {
-		return nil
-	}
-	if g.dir == nil {
-		dir, err := os.Open(g.path)
-		if err != nil {
-			return fault.New(fault.Exhausted, "sandbox.prepare", "open control group: %w", err)
-		}
-		g.dir = dir
-	}
-	attr.UseCgroupFD, attr.CgroupFD = true, int(g.dir.Fd())
-	return nil
-}
-
-// Add puts a process into the group, before it has taken the memory that counts:
-// what it holds already stays charged to where it came from.
+// Add puts a process into the group, right after its start and before it has taken the
+// memory that counts: what it holds already stays charged to where it came from. (Version 2
+// can start a process in its group, but only by clone3, which filters of system calls
+// forbid: they cannot see whether it makes a namespace.)
 func (g *Group) Add(pid int) error {
-	if g.kind != CGroup1 {
+	if g.kind == "" {
 		return nil
 	}
 	if err := write(g.path, "cgroup.procs", strconv.Itoa(pid)); err != nil {
@@ -103,15 +85,11 @@ func (g *Group) Killed() bool {
 
 // Close removes the group, which holds no process any more. It is safe to repeat.
 func (g *Group) Close() error {
-	var errs []error
-	if g.dir != nil {
-		errs = append(errs, g.dir.Close())
-		g.dir = nil
+	if g.kind == "" {
+		return nil
 	}
-	if g.kind != "" {
-		if err := g.remove(g.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			errs = append(errs, fault.New(fault.Exhausted, "sandbox.close", "remove control group: %w", err))
-		}
+	if err := g.remove(g.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fault.New(fault.Exhausted, "sandbox.close", "remove control group: %w", err)
 	}
-	return errors.Join(errs...)
+	return nil
 }

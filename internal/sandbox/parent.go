@@ -47,8 +47,8 @@ func kernel() tree {
 //
 // In version 2, a group that holds processes cannot pass a controller on. So the
 // group that this process is in is tried first, then the one above it, which
-// belongs to a service whose processes sit in a subgroup (systemd's
-// DelegateSubgroup). Find moves no process.
+// belongs to a service whose processes sit in a subgroup, as Descend arranges it.
+// Find moves no process.
 func Find(proc, root string) Parent { return find(proc, root, kernel()) }
 
 func find(proc, root string, t tree) Parent {

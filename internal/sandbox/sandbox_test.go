@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
-	"syscall"
 	"testing"
 
 	"verge/internal/fault"
@@ -110,9 +109,8 @@ func TestAGroupOfVersion2LimitsMemoryAndDiesAsAWhole(t *testing.T) {
 			t.Errorf("%s = %q, want %q", name, got, want)
 		}
 	}
-	var attr syscall.SysProcAttr
-	if err := g.Prepare(&attr); err != nil || !attr.UseCgroupFD {
-		t.Errorf("Prepare = %v, %+v, want the process started in the group", err, attr)
+	if err := g.Add(42); err != nil || f.get(path, "cgroup.procs") != "42" {
+		t.Errorf("Add = %v, processes %q, want 42", err, f.get(path, "cgroup.procs"))
 	}
 	f.put(path, "memory.peak", "4096\n")
 	f.put(path, "memory.events", "low 0\noom 1\noom_kill 0\noom_group_kill 0\n")
@@ -150,6 +148,47 @@ func TestTheGroupAboveIsUsedWhereTheOwnOneCannotPassMemoryOn(t *testing.T) {
 	}
 }
 
+func TestAServiceMakesRoomForGroupsByMovingIntoOneOfItsOwn(t *testing.T) {
+	f := newFake(t, sandbox.CGroup2, "/verge.service")
+	own := filepath.Join(f.root, "verge.service")
+	control := filepath.Join(own, "cgroup.subtree_control")
+	if err := os.Remove(control); err != nil { // writing it fails, as with EBUSY
+		t.Fatal(err)
+	}
+	if !sandbox.DescendFake(f.proc, f.mkdir, os.RemoveAll) {
+		t.Fatal("Descend = false, want that it moves")
+	}
+	if got, want := f.get(filepath.Join(own, "node"), "cgroup.procs"), fmt.Sprint(os.Getpid()); got != want {
+		t.Errorf("the group has process %q, want %q", got, want)
+	}
+	f.put(own, "cgroup.subtree_control", "") // the kernel now takes it
+	if sandbox.DescendFake(f.proc, f.mkdir, os.RemoveAll) {
+		t.Error("Descend = true where groups can be made as it is")
+	}
+}
+
+func TestAGroupThatOthersOwnIsNotLeft(t *testing.T) {
+	f := newFake(t, sandbox.CGroup2, "/session")
+	own := filepath.Join(f.root, "session")
+	if err := os.Remove(filepath.Join(own, "cgroup.subtree_control")); err != nil {
+		t.Fatal(err)
+	}
+	denied := func(string) error { return os.ErrPermission }
+	if sandbox.DescendFake(f.proc, denied, os.RemoveAll) {
+		t.Error("Descend = true without a group to move into")
+	}
+	empty := func(path string) error { return os.MkdirAll(path, 0o700) } // one whose processes are not ours to set
+	if sandbox.DescendFake(f.proc, empty, os.RemoveAll) {
+		t.Error("Descend = true where the process could not be moved")
+	}
+	if _, err := os.Stat(filepath.Join(own, "node")); err == nil {
+		t.Error("a group without processes is left")
+	}
+	if sandbox.Descend(t.TempDir()) {
+		t.Error("Descend = true without control groups")
+	}
+}
+
 func TestAGroupOfVersion1LimitsMemory(t *testing.T) {
 	f := newFake(t, sandbox.CGroup1, "/a/b")
 	g, err := f.find("").New("x", 1<<30)
@@ -179,8 +218,7 @@ func TestWhereNoGroupCanBeMadeNothingIsEnforced(t *testing.T) {
 		if err != nil || g.Enforced() != sandbox.No || parent.Enforced() != sandbox.No {
 			t.Errorf("%s: New = %v, %v, want a group that enforces nothing", name, g.Enforced(), err)
 		}
-		var attr syscall.SysProcAttr
-		if g.Prepare(&attr) != nil || g.Add(1) != nil || g.Close() != nil || attr.UseCgroupFD || g.Peak() != 0 || g.Killed() {
+		if g.Add(1) != nil || g.Close() != nil || g.Peak() != 0 || g.Killed() {
 			t.Errorf("%s: the group does something", name)
 		}
 	}
@@ -255,8 +293,7 @@ func TestAGroupThatAKilledProcessLeftIsReplaced(t *testing.T) {
 		t.Fatalf("New beside the one that was left = %v", err)
 	}
 	sleep := exec.CommandContext(t.Context(), "sleep", "60")
-	sleep.SysProcAttr = &syscall.SysProcAttr{}
-	if err = errors.Join(g.Prepare(sleep.SysProcAttr), sleep.Start()); err == nil {
+	if err = sleep.Start(); err == nil {
 		err = g.Add(sleep.Process.Pid)
 	}
 	if err != nil {
@@ -289,10 +326,6 @@ func TestTheKernelKillsAProcessAtItsLimit(t *testing.T) {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, self)
 	cmd.Env = []string{takeVariable + "=1"}
-	cmd.SysProcAttr = &syscall.SysProcAttr{}
-	if err = g.Prepare(cmd.SysProcAttr); err != nil {
-		t.Fatal(err)
-	}
 	in, _ := cmd.StdinPipe()
 	var out strings.Builder
 	cmd.Stdout = &out

@@ -28,6 +28,9 @@ type Call struct {
 	mu   sync.Mutex // guards what follows; held while the session writes to the slot, so that End waits for that
 	slot *slot      // nil after End
 	ran  time.Time  // when Run returned; zero before
+
+	in    []inference.Input // of Inputs, whose memory is the caller's
+	views [][]byte          // that it returned
 }
 
 // Begin admits a request: it waits in the queue for a slot, first come first
@@ -171,13 +174,21 @@ func (c *Call) Inputs(in []inference.Input) ([][]byte, error) {
 	if c.slot == nil {
 		return nil, c.over("serve.inputs")
 	}
-	return c.slot.Inputs(in)
+	views, err := c.slot.Inputs(in)
+	c.in, c.views = in, views
+	return views, err
 }
 
 // Run computes the outputs, as inference.Slot.Run does, under the deadline of the
 // request. Their Data lies in the slot and is valid until End or the next Run.
 func (c *Call) Run() ([]tensor.Tensor, error) {
-	return c.do(func(s inference.Slot) ([]tensor.Tensor, error) { return s.Run(c.ctx) })
+	return c.do(func(s inference.Slot) ([]tensor.Tensor, error) {
+		outputs, err := s.Run(c.ctx)
+		if err == nil {
+			c.show(outputs)
+		}
+		return outputs, err
+	})
 }
 
 // do runs f on the slot, unless the time is over.

@@ -3,6 +3,8 @@ package serve
 import (
 	"context"
 	"errors"
+	"iter"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -53,9 +55,10 @@ type Entry struct {
 	Reason  string   // why no version serves: "loading", …; "" beside a Version
 }
 
-// Resolve returns the version that a public name stands for. version is "" for
-// the one that is activated, else its number: other versions, candidates among
-// them, are not found. It fails with fault.Invalid for a name or a number that
+// Resolve returns the version that a public name stands for: that of the stage that the name
+// asks for, as in "digits.staging", or of the highest stage that has one. version is "" for
+// the one that is activated, else its number, of any stage: other versions, candidates
+// among them, are not found. It fails with fault.Invalid for a name or a number that
 // breaks the grammar, with fault.NotFound for one that is unknown, and with
 // fault.Unavailable for a model that was announced, and while the node stops.
 func (s *Server) Resolve(model, version string) (*Version, error) {
@@ -64,12 +67,7 @@ func (s *Server) Resolve(model, version string) (*Version, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.mu.RLock()
-	v, reason, draining := s.active[model], "", s.draining
-	if v == nil {
-		reason = s.announced[model]
-	}
-	s.mu.RUnlock()
+	v, reason, draining := s.find(model, number)
 	switch {
 	case draining:
 		return nil, stopping(op)
@@ -81,6 +79,34 @@ func (s *Server) Resolve(model, version string) (*Version, error) {
 	return nil, unknownModel(op, model)
 }
 
+// find returns the version of the first of the model's stages that has it, else what was
+// announced for the first; where none has the number, the first version that there is.
+func (s *Server) find(model string, number int) (v *Version, reason string, draining bool) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.staged == 0 { // as on most nodes: each name is looked up as it is, but for the stage testing
+		name := strings.TrimSuffix(model, "."+modelname.Testing)
+		return s.active[name], s.announced[name], s.draining
+	}
+	for _, name := range modelname.Order(model) {
+		active, announced := s.active[name], s.announced[name]
+		switch {
+		case active != nil && (number == anyVersion || number == active.number):
+			return active, "", s.draining
+		case active == nil && announced != "" && number == anyVersion && v == nil && reason == "":
+			return nil, announced, s.draining // what is loading is not skipped for a lower stage
+		case active != nil && v == nil:
+			v = active
+		case announced != "" && reason == "":
+			reason = announced
+		}
+	}
+	if reason != "" {
+		v = nil // it may be the one that is loading
+	}
+	return v, reason, s.draining
+}
+
 // Announce makes a model known that no version serves yet, or none any more: its
 // name answers fault.Unavailable with the reason. A version that is activated
 // goes before it.
@@ -88,6 +114,7 @@ func (s *Server) Announce(model, reason string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.announced[model] = reason
+	s.count()
 }
 
 // Withdraw takes an announcement back. What is activated stays.
@@ -95,9 +122,23 @@ func (s *Server) Withdraw(model string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.announced, model)
+	s.count()
 }
 
-// Models returns every public name, in alphabetical order.
+// count notes how many names ask for a stage. s.mu is held.
+func (s *Server) count() {
+	s.staged = 0
+	for _, names := range []iter.Seq[string]{maps.Keys(s.active), maps.Keys(s.announced)} {
+		for name := range names {
+			if _, _, named := modelname.Split(name); named {
+				s.staged++
+			}
+		}
+	}
+}
+
+// Models returns every public name, in alphabetical order: those of stages, and the plain
+// name of a model that has a higher stage than testing, or only a lower one.
 func (s *Server) Models() []Entry {
 	s.mu.RLock()
 	all := make([]Entry, 0, len(s.active)+len(s.announced))
@@ -109,7 +150,25 @@ func (s *Server) Models() []Entry {
 			all = append(all, Entry{Model: model, Reason: reason})
 		}
 	}
+	plain := map[string]bool{}
+	for _, e := range all {
+		plain[e.Model] = true
+	}
+	for _, e := range all {
+		if model, _, named := modelname.Split(e.Model); named && !plain[model] {
+			plain[model] = true
+			all = append(all, Entry{Model: model, Version: e.Version, Reason: e.Reason})
+		}
+	}
 	s.mu.RUnlock()
+	for i, e := range all { // what the plain name stands for may be another stage's
+		if _, _, named := modelname.Split(e.Model); !named {
+			v, reason, _ := s.find(e.Model, anyVersion)
+			if all[i].Version, all[i].Reason = v, ""; v == nil {
+				all[i].Reason = reason
+			}
+		}
+	}
 	slices.SortFunc(all, func(a, b Entry) int { return strings.Compare(a.Model, b.Model) })
 	return all
 }

@@ -19,6 +19,7 @@ type Server struct {
 	versions  map[versionKey]*Version // everything added and not removed
 	active    map[string]*Version     // model → the version that its name stands for
 	announced map[string]string       // model → why no version of it serves
+	staged    int                     // names in active and announced that ask for a stage
 	draining  bool
 }
 
@@ -77,6 +78,7 @@ func (s *Server) Activate(v *Version) (old *Version) {
 	}
 	old = s.active[v.model]
 	s.active[v.model] = v
+	s.count()
 	if old == v {
 		return nil
 	}
@@ -99,6 +101,7 @@ func (s *Server) Remove(ctx context.Context, v *Version) error {
 	}
 	if s.active[v.model] == v {
 		delete(s.active, v.model)
+		s.count()
 	}
 	s.mu.Unlock()
 	if !known {

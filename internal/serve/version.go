@@ -65,6 +65,7 @@ type Version struct {
 
 	pool   *pool
 	apart  atomic.Bool           // Warm takes a slot of its own
+	tap    atomic.Pointer[Tap]   // nil for none
 	health atomic.Pointer[error] // the last verdict of SetHealth; nil before the first
 }
 

@@ -117,9 +117,6 @@ func (p *process) start(h *Host, work, control, output *os.File) error {
 	p.cmd.Stdout, p.cmd.Stderr = output, output
 	p.cmd.ExtraFiles = []*os.File{work, control} // descriptors 3 and 4
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
-	if err := p.group.Prepare(p.cmd.SysProcAttr); err != nil {
-		return err
-	}
 	result := make(chan error, 1)
 	h.starts <- start{p.cmd, result}
 	if err := <-result; err != nil {

@@ -143,7 +143,7 @@ func TestAModelThatCannotBeServedIsRefusedInChecking(t *testing.T) {
 		},
 		"more memory than is free": {
 			`{"name":"x","model":{"path":"m"},"deployment":{"memory_limit_mb":1048576}}`, whole,
-			[]string{"  deployment.memory_limit_mb: 1048576 MB must be free before the load, FREE MB are", "Hint: Lower the limit, or undeploy a model that is no longer needed."},
+			[]string{"  deployment.memory_limit_mb: 1048576 MB must be free before the load, FREE MB are", "Hint: Lower the limit, undeploy a model that is no longer needed, or, to replace a version that serves, set deployment.strategy to stop-then-start."},
 		},
 		"a package that is too old": {
 			`{"name":"x","model":{"path":"m"},"required_packages":["onnxruntime>=99"]}`, whole,

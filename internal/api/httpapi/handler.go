@@ -171,7 +171,7 @@ func (h *Handler) modelMetadata(w http.ResponseWriter, _ *http.Request, e endpoi
 	if err != nil {
 		return err
 	}
-	return h.answer(w, oip.NewModelMetadata(v.Model(), v.Number(), v.Info().Runtime, v.Signature()))
+	return h.answer(w, oip.NewModelMetadata(e.model, v.Number(), v.Info().Runtime, v.Signature()))
 }
 
 func (h *Handler) modelConfig(w http.ResponseWriter, _ *http.Request, e endpoint) error {
@@ -179,5 +179,5 @@ func (h *Handler) modelConfig(w http.ResponseWriter, _ *http.Request, e endpoint
 	if err != nil {
 		return err
 	}
-	return h.answer(w, oip.NewModelConfig(v.Model(), v.Info().Runtime, v.BatchSize(), v.Signature()))
+	return h.answer(w, oip.NewModelConfig(e.model, v.Info().Runtime, v.BatchSize(), v.Signature()))
 }

@@ -17,6 +17,7 @@ import (
 // exchange is one inference request and its answer.
 type exchange struct {
 	h      *Handler
+	model  string // as it was asked for: the plain name, or that of a stage
 	w      http.ResponseWriter
 	r      *http.Request
 	body   *body
@@ -32,7 +33,7 @@ func (h *Handler) infer(w http.ResponseWriter, r *http.Request, e endpoint) (err
 	if err != nil {
 		return err
 	}
-	x := &exchange{h: h, w: w, r: r, body: b, buffer: h.getBuffer()}
+	x := &exchange{h: h, model: e.model, w: w, r: r, body: b, buffer: h.getBuffer()}
 	defer h.putBuffer(x.buffer)
 	prepare, timeout, err := x.read()
 	if err != nil {
@@ -135,7 +136,7 @@ func (x *exchange) run(call *serve.Call) error {
 		return err
 	}
 	v := call.Version()
-	about := oip.About{Model: v.Model(), Version: v.Number(), Labels: v.Labels(), Limit: x.h.cfg.Requests.JSONBytes}
+	about := oip.About{Model: x.model, Version: v.Number(), Labels: v.Labels(), Limit: x.h.cfg.Requests.JSONBytes}
 	answer, err := x.plan.Answer(x.buffer.answer[:0], about, outputs)
 	if err != nil {
 		return err

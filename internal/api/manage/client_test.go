@@ -250,6 +250,12 @@ func TestTheClientDeploysAndFollows(t *testing.T) {
 			t.Errorf("Rollback = %+v, %v", d, err)
 		}
 	}
+	if d, err := c.Promote(ctx, "digits", client.PromoteRequest{To: "production", Reason: "it is good", ForceReason: "now"}); err != nil || d.ID != running {
+		t.Errorf("Promote = %+v, %v", d, err)
+	}
+	if got, want := n.deployments.promotions, []string{"production it is good now"}; !slices.Equal(got, want) {
+		t.Errorf("promoted: %q, want %q", got, want)
+	}
 	for _, req := range []client.PinRequest{{Version: 2}, {Version: 3, Remove: true}} {
 		if err := c.Pin(ctx, "digits", req); err != nil {
 			t.Errorf("Pin = %v", err)
@@ -264,7 +270,7 @@ func TestTheClientDeploysAndFollows(t *testing.T) {
 	if _, err := c.Rollback(ctx, "digits", client.RollbackRequest{To: -1}); err == nil || err.Error() != "to is -1, want a version, or 0 for the one before" {
 		t.Errorf("Rollback to -1 = %v", err)
 	}
-	for _, err := range []error{second(c.Rollback(ctx, "other", client.RollbackRequest{})), c.Pin(ctx, "other", client.PinRequest{Version: 1})} {
+	for _, err := range []error{second(c.Rollback(ctx, "other", client.RollbackRequest{})), second(c.Promote(ctx, "other", client.PromoteRequest{To: "staging"})), c.Pin(ctx, "other", client.PinRequest{Version: 1})} {
 		if kind, status, _ := explain(err); kind != "not_found" || status != 404 {
 			t.Errorf("of another model: %v", err)
 		}

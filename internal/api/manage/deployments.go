@@ -119,6 +119,18 @@ func (a *API) rollback(w http.ResponseWriter, r *http.Request) error {
 	return accepted(w, d)
 }
 
+func (a *API) promote(w http.ResponseWriter, r *http.Request) error {
+	var req client.PromoteRequest
+	if err := readJSON(w, r, a.cfg.SpecBytes, &req); err != nil {
+		return err
+	}
+	d, err := a.node.Deployments.Promote(r.PathValue("model"), req)
+	if err != nil {
+		return err
+	}
+	return accepted(w, d)
+}
+
 func (a *API) pin(w http.ResponseWriter, r *http.Request) error {
 	var req client.PinRequest
 	if err := readJSON(w, r, a.cfg.SpecBytes, &req); err != nil {

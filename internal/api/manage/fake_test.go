@@ -40,8 +40,10 @@ type deployments struct {
 	canceled  []string
 	gone      []string
 	rollbacks []string
-	pins      []string
-	refuse    error
+
+	promotions []string
+	pins       []string
+	refuse     error
 }
 
 const (
@@ -144,6 +146,16 @@ func (d *deployments) Rollback(model string, to int, reason string) (*client.Dep
 		return nil, fault.New(fault.NotFound, "fake.rollback", "unknown model %q", model)
 	}
 	d.rollbacks = append(d.rollbacks, fmt.Sprintf("%d %s", to, reason))
+	return full(running, client.PhasePending), nil
+}
+
+func (d *deployments) Promote(model string, req client.PromoteRequest) (*client.Deployment, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if model != "digits" {
+		return nil, fault.New(fault.NotFound, "fake.promote", "unknown model %q", model)
+	}
+	d.promotions = append(d.promotions, fmt.Sprintf("%s %s %s", req.To, req.Reason, req.ForceReason))
 	return full(running, client.PhasePending), nil
 }
 

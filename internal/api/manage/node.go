@@ -34,6 +34,7 @@ type Deployments interface {
 	Cancel(id string) error
 	Undeploy(model string) error
 	Rollback(model string, to int, reason string) (*client.Deployment, error)
+	Promote(model string, req client.PromoteRequest) (*client.Deployment, error)
 	Pin(model string, version int, pinned bool) error
 }
 

@@ -124,8 +124,8 @@ func TestTheDocumentNamesEveryOperationAndNoOther(t *testing.T) {
 		}
 	}
 	// What package client asks for is all there is.
-	if len(all) != 17 {
-		t.Errorf("the document has %d operations; this test and client know 17", len(all))
+	if len(all) != 18 {
+		t.Errorf("the document has %d operations; this test and client know 18", len(all))
 	}
 }
 
@@ -200,7 +200,7 @@ func TestAnswersAreWhatTheDocumentSays(t *testing.T) {
 			body := ""
 			if method == "POST" && o.RequestBody != nil {
 				bodies := map[string]any{
-					"deploy": client.DeploymentRequest{Spec: json.RawMessage(`{}`), Artifacts: map[string]string{}}, "rollback": client.RollbackRequest{}, "pin": client.PinRequest{Version: 1},
+					"deploy": client.DeploymentRequest{Spec: json.RawMessage(`{}`), Artifacts: map[string]string{}}, "rollback": client.RollbackRequest{}, "pin": client.PinRequest{Version: 1}, "promote": client.PromoteRequest{To: "staging"},
 				}
 				text, err := json.Marshal(bodies[o.ID])
 				if err != nil {

@@ -83,6 +83,7 @@ func routes() []route {
 		{method: http.MethodGet, path: model, id: "getModel", summary: "Show the status of one model", serve: (*API).getModel, answer: client.ModelStatus{}, status: http.StatusOK},
 		{method: http.MethodDelete, path: model, id: "undeploy", summary: "Take a model out of service", serve: (*API).undeploy, status: http.StatusNoContent},
 		{method: http.MethodPost, path: model + "/rollback", id: "rollback", summary: "Begin to serve an earlier version again", serve: (*API).rollback, body: client.RollbackRequest{}, answer: client.Deployment{}, status: http.StatusAccepted},
+		{method: http.MethodPost, path: model + "/promote", id: "promote", summary: "Deploy the version of a lower stage to a higher one", serve: (*API).promote, body: client.PromoteRequest{}, answer: client.Deployment{}, status: http.StatusAccepted},
 		{method: http.MethodPost, path: model + "/pin", id: "pin", summary: "Keep a version with all its files, or no longer", serve: (*API).pin, body: client.PinRequest{}, status: http.StatusNoContent},
 		{method: http.MethodGet, path: Prefix + "/device", id: "getDevice", summary: "Show what the node runs on", serve: (*API).getDevice, answer: client.Device{}, status: http.StatusOK},
 		{method: http.MethodGet, path: Prefix + "/runtimes", id: "listRuntimes", summary: "Show the inference libraries that the node found", serve: (*API).listRuntimes, answer: client.RuntimeList{}, status: http.StatusOK},

@@ -1,0 +1,165 @@
+package deploy
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"verge/client"
+	"verge/internal/fault"
+	"verge/internal/gate"
+	"verge/internal/modelname"
+)
+
+// Promote deploys the version that serves at the highest stage below another to that one:
+// the same bytes, with their number, through the gates as that stage has them. It fails with
+// fault.Invalid for a stage that nothing is promoted to, with fault.NotFound where no lower
+// stage has a version, with fault.Conflict where the stage has that version already, and as
+// Submit does.
+func (m *Manager) Promote(model string, req client.PromoteRequest) (*client.Deployment, error) {
+	const op = "deploy.promote"
+	stages := modelname.Stages()
+	at := slices.Index(stages, req.To)
+	if at < 0 || req.To == modelname.Development {
+		return nil, fault.New(fault.Invalid, op, "a version cannot be promoted to %s, want production, staging or testing", fault.Quote(req.To))
+	}
+	plain, from, named := modelname.Split(model)
+	lower := stages[at+1:]
+	if named {
+		lower = []string{from}
+	}
+	m.mu.Lock()
+	source, stage, err := m.promotable(plain, lower)
+	m.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	if source == nil {
+		return nil, fault.New(fault.NotFound, op, "no version of %s serves at %s", plain, strings.Join(lower, " or ")).
+			WithHint("Deploy one there first: verge deploy FILE --stage %s", lower[0])
+	}
+	name := modelname.Served(plain, req.To)
+	m.mu.Lock()
+	target, err := m.store.model(name)
+	m.mu.Unlock()
+	switch {
+	case err != nil:
+		return nil, err
+	case target != nil && target.Serving != nil && target.Serving.Version == source.Version:
+		return nil, fault.New(fault.Conflict, op, "version %d of %s serves at %s already", source.Version, plain, req.To)
+	}
+	asked := client.DeploymentRequest{
+		Spec: source.Spec, SpecName: source.SpecName, Artifacts: source.Artifacts, Stage: req.To, IgnorePackages: source.IgnorePackages,
+		Reason: req.Reason, ForceReason: req.ForceReason,
+	}
+	if asked.Reason == "" {
+		asked.Reason = "promoted from " + stage
+	}
+	promoted := *source
+	promoted.Stage = req.To
+	file, err := promoted.file()
+	if err != nil {
+		return nil, err
+	}
+	return m.start(name, file, asked, source.Version)
+}
+
+// promotable returns what serves at the first of the stages that has something. m.mu is
+// held.
+func (m *Manager) promotable(model string, stages []string) (*release, string, error) {
+	for _, stage := range stages {
+		record, err := m.store.model(modelname.Served(model, stage))
+		if err != nil {
+			return nil, "", err
+		}
+		if record != nil && record.Serving != nil {
+			return record.Serving, stage, nil
+		}
+	}
+	return nil, "", nil
+}
+
+// Named returns the name under which what a name stands for is served: that of the stage
+// that it asks for, or of the highest stage that has a version.
+func (m *Manager) Named(name string) string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.named(name)
+}
+
+// named is Named. m.mu is held.
+func (m *Manager) named(name string) string {
+	order := modelname.Order(name)
+	for _, served := range order {
+		if m.serving[served] != nil {
+			return served
+		}
+	}
+	for _, served := range order { // one that is not loaded
+		if record, err := m.store.model(served); err == nil && record != nil && record.Serving != nil {
+			return served
+		}
+	}
+	if len(order) == 1 {
+		return order[0]
+	}
+	return name
+}
+
+// checkEvidence refuses bytes for production that staging has not seen on this device,
+// unless that is forced.
+func (r *run) checkEvidence(findings *Findings) {
+	if r.file.Stage != modelname.Production {
+		return
+	}
+	r.m.mu.Lock()
+	seen := ""
+	for _, d := range r.m.known {
+		if d.Stage == modelname.Staging && d.Digest == r.d.Digest && d.Phase == client.PhaseCommitted {
+			seen = d.ID
+		}
+	}
+	if record, err := r.m.store.model(modelname.Served(plainOf(r.d.Model), modelname.Staging)); seen == "" && err == nil && record != nil {
+		for _, one := range record.kept() { // its deployment may be forgotten
+			if one.Artifacts[roleModel] == r.d.Digest {
+				seen = one.Deployment
+			}
+		}
+	}
+	r.m.mu.Unlock()
+	switch {
+	case seen != "":
+		r.verdict(client.Verdict{
+			Gate: gate.GateEvidence, Outcome: client.OutcomePass, Time: r.m.host.Now(), Device: r.m.host.Device, Detail: "staging took these bytes with deployment " + seen,
+			How: "what this device remembers",
+		})
+	case r.req.ForceReason != "":
+		findings.warn("stage: these bytes have not passed staging on this device, and are forced: %s", r.req.ForceReason)
+	default:
+		findings.problem(fault.Invalid, "stage", "Deploy them to staging first, and promote them: verge promote "+plainOf(r.d.Model)+" --to production; or force it with a reason: --force REASON.",
+			"these bytes have not passed staging on this device, which production wants")
+	}
+}
+
+func plainOf(name string) string {
+	plain, _, _ := modelname.Split(name)
+	return plain
+}
+
+// judge keeps a verdict and says what it means at the stage: fail and error refuse the
+// candidate, but in development, where they warn; inconclusive warns, but in staging and
+// production, where it refuses unless it is forced.
+func (r *run) judge(v client.Verdict) error {
+	r.verdict(v)
+	err := r.refusal(v)
+	switch {
+	case err == nil:
+	case r.file.Lenient():
+		r.warn(fmt.Sprintf("%s; the stage development deploys it all the same", fault.Message(err)))
+		return nil
+	case v.Outcome == client.OutcomeInconclusive && r.req.ForceReason != "":
+		r.warn(fmt.Sprintf("%s; forced: %s", fault.Message(err), r.req.ForceReason))
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,205 @@
+package deploy
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"verge/client"
+	"verge/internal/deployfile"
+	"verge/internal/fault"
+	"verge/internal/gate"
+	"verge/internal/monitor"
+	"verge/internal/stats"
+	"verge/internal/tensor"
+)
+
+// What an observation needs before it says anything.
+const (
+	observeEvery  = time.Second
+	observeLeast  = 20                     // requests, for a limit to be broken
+	observeEnough = 100                    // requests, for none to be
+	observeSample = 100 * time.Millisecond // between two answers whose numbers are looked at
+	observeValues = 1 << 16                // numbers of one that are
+	observeFree   = 64 << 20               // bytes of memory below which the version before is unloaded
+)
+
+// watched is what is gathered of a version that serves, while it is observed. Its own
+// figures begin before the switch: the tests count as requests.
+type watched struct {
+	served *Served
+	seen   *monitor.Model // what clients see
+	unseen func()         // ends that
+	now    func() time.Time
+
+	last          atomic.Int64 // when an answer was looked at, in nanoseconds
+	looked, wrong atomic.Int64 // answers to finite inputs, and those with NaN or infinities
+
+	memory int64 // of the worker when the first requests had been answered, in bytes; 0 before
+}
+
+// watchServed begins to gather. end ends it.
+func watchServed(s *Served, file *deployfile.File, now func() time.Time) *watched {
+	w := &watched{served: s, now: now}
+	w.seen, w.unseen = s.Monitor.Watch()
+	if o := file.Observe; o != nil && !file.Tests.Functional.AllowNaN {
+		s.Version.Tap(w.see)
+	}
+	return w
+}
+
+func (w *watched) end() {
+	w.unseen()
+	w.served.Version.Tap(nil)
+}
+
+// see looks at the numbers of some answers.
+func (w *watched) see(inputs, outputs []tensor.Tensor) {
+	now, last := w.now().UnixNano(), w.last.Load()
+	if now-last < int64(observeSample) || !w.last.CompareAndSwap(last, now) {
+		return
+	}
+	if !tensor.Finite(inputs, observeValues) {
+		return // the client's own
+	}
+	w.looked.Add(1)
+	if !tensor.Finite(outputs, observeValues) {
+		w.wrong.Add(1)
+	}
+}
+
+// watch looks at the version until its time is over, a limit is broken, or somebody asks
+// for the version before. The verdict is empty where ctx ended first.
+func (r *run) watch(ctx context.Context) (v client.Verdict, breach string) {
+	v = client.Verdict{Gate: gate.GateObservation, Time: r.m.host.Now(), Device: r.m.host.Device, How: "what clients saw, since the switch"}
+	if r.watched == nil {
+		v.Outcome, v.Detail = client.OutcomeFail, "it did not load after a start of the node: "+fault.Message(r.lost)
+		return v, v.Detail
+	}
+	defer r.watched.end()
+	baseline := r.baseline()
+	over := time.NewTimer(time.Duration(r.file.Observe.Duration))
+	defer over.Stop()
+	look := time.NewTicker(cmp.Or(r.m.host.ObserveEvery, observeEvery))
+	defer look.Stop()
+	var st monitor.Stats
+	for ended := false; !ended && breach == ""; {
+		reason := ""
+		select {
+		case <-ctx.Done():
+			return client.Verdict{}, ""
+		case reason = <-r.asked:
+			reason = strings.TrimSuffix("it was rolled back on request: "+reason, ": ")
+		case <-look.C:
+		case <-over.C:
+			ended = true
+		}
+		st = r.watched.seen.Snapshot()
+		if breach = reason; breach == "" {
+			breach = r.broken(&st, baseline)
+		}
+		r.makeRoom()
+	}
+	v.Samples = int(st.TotalRequests)
+	v.Figures = map[string]float64{
+		"requests": float64(st.TotalRequests), "errors": float64(st.ErrorCount), "p50_ms": st.P50LatencyMS, "p95_ms": st.P95LatencyMS,
+		"answers_looked_at": float64(r.watched.looked.Load()), "not_finite": float64(r.watched.wrong.Load()),
+	}
+	switch v.Outcome = client.OutcomePass; {
+	case breach != "":
+		v.Outcome, v.Detail = client.OutcomeFail, breach
+	case st.TotalRequests < observeEnough:
+		v.Outcome, v.Detail = client.OutcomeInconclusive, fmt.Sprintf("it saw %d requests, %d would say something", st.TotalRequests, observeEnough)
+	}
+	return v, breach
+}
+
+// baseline is the 95th percentile of the version before, in milliseconds, or 0 where that
+// has answered too little.
+func (r *run) baseline() float64 {
+	if r.before == nil {
+		return 0
+	}
+	st := r.before.Monitor.Snapshot()
+	if st.WindowCount < observeEnough {
+		return 0
+	}
+	return st.P95LatencyMS
+}
+
+// makeRoom unloads the version before where memory is short: it can be loaded again.
+func (r *run) makeRoom() {
+	if r.before == nil {
+		return
+	}
+	free, err := r.m.host.Machine.AvailableMemory()
+	if err != nil || free >= observeFree {
+		return
+	}
+	const mib = 1 << 20
+	r.warn(fmt.Sprintf("version %d, which would serve again, was unloaded: %d MB of memory are free, %d MB are wanted; it is loaded where it is needed", r.before.release.Version, free/mib, observeFree/mib))
+	r.m.release(r.before)
+	r.before = nil
+}
+
+// broken says which limit is broken, with the figures, or "".
+func (r *run) broken(st *monitor.Stats, baseline float64) string {
+	limits, w := r.file.Observe, r.watched
+	if r.m.host.Deaths != nil {
+		if n := r.m.host.Deaths(w.served.Session); n > limits.MaxWorkerDeaths {
+			return fmt.Sprintf("its worker died %d times, the limit is %d", n, limits.MaxWorkerDeaths)
+		}
+	}
+	if failed, of := faults(st); of >= observeLeast && float64(failed) > limits.MaxErrorRate*float64(of) {
+		return fmt.Sprintf("%d of %d requests failed, the limit is %s %%", failed, of, stats.Figure(100*limits.MaxErrorRate, 3))
+	}
+	if wrong, of := w.wrong.Load(), w.looked.Load(); of >= observeLeast && float64(wrong) > limits.MaxNaNRate*float64(of) {
+		return fmt.Sprintf("%d of %d answers that were looked at have NaN or infinities where the inputs are finite, the limit is %s %%", wrong, of, stats.Figure(100*limits.MaxNaNRate, 3))
+	}
+	if st.WindowCount < observeLeast {
+		return ""
+	}
+	if grown := r.grown(); limits.MaxMemoryGrowthMB > 0 && grown > limits.MaxMemoryGrowthMB {
+		return fmt.Sprintf("its worker's memory grew by %s MB since it answered %d requests, the limit is %g MB", stats.Figure(grown, 4), observeLeast, limits.MaxMemoryGrowthMB)
+	}
+	if st.P95LatencyMS > limits.MaxP95MS {
+		return fmt.Sprintf("the p95 of %d requests is %s ms, the limit is %g ms", st.WindowCount, stats.Figure(st.P95LatencyMS, 3), limits.MaxP95MS)
+	}
+	if ratio := st.P95LatencyMS / baseline; limits.MaxP95Ratio > 0 && baseline > 0 && ratio > limits.MaxP95Ratio {
+		return fmt.Sprintf("the p95 of %d requests is %s ms, %s times that of the version before, the limit is %g times",
+			st.WindowCount, stats.Figure(st.P95LatencyMS, 3), stats.Figure(ratio, 3), limits.MaxP95Ratio)
+	}
+	return ""
+}
+
+// grown is by how much the worker's memory grew since the first look, in megabytes; 0 where
+// that cannot be measured.
+func (r *run) grown() float64 {
+	w := r.watched
+	used, err := r.m.host.memory(w.served.Session)
+	if err != nil {
+		return 0
+	}
+	if w.memory == 0 {
+		w.memory = used.CurrentBytes
+	}
+	return float64(used.CurrentBytes-w.memory) / (1 << 20)
+}
+
+// faults counts the requests that failed for another reason than the client's, and those
+// that the client did not spoil.
+func faults(st *monitor.Stats) (failed, of int64) {
+	of = st.TotalRequests
+	for kind, n := range st.ErrorsByKind {
+		switch kind {
+		case fault.Internal.String(), fault.Unavailable.String(), fault.Deadline.String(), fault.Corrupt.String(), fault.Exhausted.String():
+			failed += n
+		default:
+			of -= n
+		}
+	}
+	return failed, of
+}
