@@ -76,6 +76,8 @@ type Verdict struct {
 	Device  string             `json:"device,omitempty"` // on which it was measured
 	Time    time.Time          `json:"time,omitzero"`
 	Celsius *float64           `json:"celsius,omitempty"` // the processor's temperature then; nil without a sensor
+
+	Histogram *Histogram `json:"histogram,omitempty"` // of the latencies that Figure rests on; nil where none were measured
 }
 
 // PhaseRecord says when a deployment was in a phase.

@@ -18,7 +18,7 @@ var layers = map[string]int{
 	"tensor": 1, "stats": 1, "native": 1, "sysroot": 1, "notify": 1,
 	"inference": 2, "deployfile": 2,
 	"device": 3, "modelfile": 3, "artifact": 3, "runtimeinstall": 3, "sandbox": 3, "service": 3, "runtimes": 3, "oip": 3, "dataset": 3,
-	"client": 4, "worker": 4, "monitor": 4,
+	"client": 4, "worker": 4, "monitor": 4, "report": 5,
 	"serve":  5,
 	"health": 6, "gate": 6, "choice": 6,
 	"deploy": 7,

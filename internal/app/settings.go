@@ -4,10 +4,14 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 
+	"verge/client"
 	"verge/internal/api/httpapi"
 	"verge/internal/deploy"
+	"verge/internal/device"
 	"verge/internal/device/provider"
 	"verge/internal/monitor"
 )
@@ -36,7 +40,25 @@ func (n *Node) deployHost(temporary string) deploy.Host {
 			}
 			return filepath.Join(dir, model+"-"+strconv.Itoa(version))
 		},
+		Facts: func() client.ReportDevice { return reportDevice(n.machine.Facts(""), name) },
+
 		CacheDir:        filepath.Join(n.cfg.StateDir, "cache"),
 		KeepDeployments: n.cfg.Limits.Deployments, Log: n.log, Now: n.now,
 	}
+}
+
+// reportDevice is this machine as reports of deployments show it. label is what verdicts
+// call it.
+func reportDevice(f device.Facts, label string) client.ReportDevice {
+	d := client.ReportDevice{
+		Label: label, Board: strings.Join(slices.DeleteFunc([]string{f.Board.Model, f.Board.Release, f.Board.PowerMode}, func(s string) bool { return s == "" }), ", "),
+		CPU: f.CPU.Model, Architecture: f.CPU.Architecture, Processors: f.CPU.Usable, MemoryBytes: f.Memory.TotalBytes, OS: f.OS, Kernel: f.Kernel, Libc: f.Libc,
+	}
+	if limit := f.Memory.LimitBytes; limit > 0 {
+		d.MemoryBytes = min(d.MemoryBytes, limit)
+	}
+	for _, a := range f.Accelerators {
+		d.Accelerators = append(d.Accelerators, strings.TrimSpace(a.Kind+" "+a.Name)+", "+a.State)
+	}
+	return d
 }

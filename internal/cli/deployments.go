@@ -2,6 +2,7 @@ package cli
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"strings"
 	"text/tabwriter"
@@ -49,15 +50,20 @@ func (x *cancelCommand) Run(c *call) error {
 }
 
 type historyCommand struct {
-	Model string `arg:"" optional:"" help:"Only deployments of this model."`
-	Limit int    `default:"20" placeholder:"N" help:"How many to show, the newest first; 20 unless given."`
-	JSON  bool   `help:"Print one JSON list."`
+	Model  string `arg:"" optional:"" help:"Only deployments of this model."`
+	Limit  int    `default:"20" placeholder:"N" help:"How many to show, the newest first; 20 unless given."`
+	Audit  bool   `help:"Show who changed what, from the audit log, instead of deployments."`
+	Verify bool   `help:"Check the whole audit log, entry by entry, instead of showing anything."`
+	JSON   bool   `help:"Print JSON: one list, or what was found of the audit log."`
 }
 
 // Validate is called by kong.
 func (h *historyCommand) Validate() error {
 	if h.Limit < 1 {
 		return fmt.Errorf("--limit is %d, want 1 or more", h.Limit)
+	}
+	if h.Verify && h.Audit {
+		return errors.New("want --audit or --verify, not both")
 	}
 	return nil
 }
@@ -69,6 +75,12 @@ func (h *historyCommand) Run(c *call) error {
 		return err
 	}
 	defer node.Close()
+	switch {
+	case h.Verify:
+		return h.verify(c, node)
+	case h.Audit:
+		return h.acts(c, node)
+	}
 	all, err := h.ask(c, node)
 	if err != nil {
 		return err
@@ -83,7 +95,7 @@ func (h *historyCommand) Run(c *call) error {
 	t := tabwriter.NewWriter(c.std.Out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "BEGAN\tVERSION\tPHASE\tDEPLOYMENT\tWHY")
 	for _, d := range all {
-		fmt.Fprintf(t, "%s\t%s@%d\t%s\t%s\t%s\n", d.Created.UTC().Format(time.DateTime), d.Model, d.Version, d.Phase, d.ID, why(&d))
+		fmt.Fprintf(t, "%s\t%s@%d\t%s\t%s\t%s\n", d.Created.UTC().Format(time.DateTime), d.Model, d.Version, d.Phase, d.ID, plain(why(&d)))
 	}
 	return t.Flush()
 }

@@ -49,6 +49,9 @@ type fakeNode struct {
 
 	deployments []client.Deployment // that are listed, the newest first
 	changes     []string            // rollbacks and pins, with their bodies
+
+	report client.Report       // of any deployment
+	audit  []client.AuditEntry // chained, the oldest first
 }
 
 // inferRequest is what a client sent, as far as tests look.
@@ -157,6 +160,7 @@ func (n *fakeNode) routes() http.Handler {
 		close(n.canceled)
 		answer(w, 202, struct{}{})
 	})
+	n.routeReports(mux)
 	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, _ *http.Request) { answer(w, 200, n.status) })
 	mux.HandleFunc("GET /v1/models/{model}", func(w http.ResponseWriter, r *http.Request) {
 		for _, m := range n.status.Models {

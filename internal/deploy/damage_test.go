@@ -177,7 +177,7 @@ func TestAStateOfTheFirstSchemaIsReadAndGetsASum(t *testing.T) {
 		t.Errorf("it knows %+v, want 5 deployments", all)
 	}
 	m.Close()
-	damaged := bytes.Replace(read(t, path), []byte(`"phase":"committed"`), []byte(`"phase":"committee"`), 1)
+	damaged := bytes.ReplaceAll(read(t, path), []byte(`"phase":"committed"`), []byte(`"phase":"committee"`))
 	if _, err := deploy.ReadState(damaged); err == nil {
 		t.Error("a changed record is not noticed")
 	}

@@ -64,7 +64,7 @@ func TestBytesThatWereRolledBackComeBackOnRequestOnly(t *testing.T) {
 	n.manager.Restore()
 	req := n.request(base, "digits-bad.onnx")
 	for range 2 {
-		_, err := n.manager.Submit(req)
+		_, err := n.manager.Submit(req, asker())
 		check(t, "Submit", err, fault.Conflict, "these bytes were rolled back with deployment "+second+": "+threeDeaths,
 			"Deploy other bytes, or these again with --retry.")
 	}

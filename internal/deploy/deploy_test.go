@@ -433,14 +433,14 @@ func TestASubmissionThatCannotBeginSaysWhy(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			_, err := n.manager.Submit(client.DeploymentRequest{Spec: json.RawMessage(test.spec), Artifacts: test.artifacts, Name: test.name})
+			_, err := n.manager.Submit(client.DeploymentRequest{Spec: json.RawMessage(test.spec), Artifacts: test.artifacts, Name: test.name}, asker())
 			check(t, "Submit", err, test.kind, test.message, test.hint)
 		})
 	}
 	if got := n.manager.List("", 10, ""); len(got) != 0 {
 		t.Errorf("%d deployments are known, want none", len(got))
 	}
-	_, err := n.manager.Submit(client.DeploymentRequest{Spec: json.RawMessage(`{"model":{"pth":"m"},"deployment":{"batch_size":0}}`)})
+	_, err := n.manager.Submit(client.DeploymentRequest{Spec: json.RawMessage(`{"model":{"pth":"m"},"deployment":{"batch_size":0}}`)}, asker())
 	var problems fault.Problems
 	if !errors.As(err, &problems) || len(problems) < 2 {
 		t.Errorf("Submit of a wrong file = %v, want all its problems", err)
@@ -475,10 +475,10 @@ func TestADeploymentIsCanceledInEveryPhaseBeforeTheSwitch(t *testing.T) {
 			reached, release := n.hold(phase)
 			d := n.submit(n.request(base, "digits-bad.onnx"))
 			<-reached
-			_, err := n.manager.Submit(n.request(base, "digits.onnx"))
+			_, err := n.manager.Submit(n.request(base, "digits.onnx"), asker())
 			check(t, "second Submit", err, fault.Conflict, "deployment "+d.ID+" of m is in progress", "Wait for it, or cancel it.")
-			check(t, "Undeploy", n.manager.Undeploy("m"), fault.Conflict, "deployment "+d.ID+" of m is in progress", "Wait for it, or cancel it.")
-			if err := n.manager.Cancel(d.ID); err != nil {
+			check(t, "Undeploy", n.manager.Undeploy("m", asker()), fault.Conflict, "deployment "+d.ID+" of m is in progress", "Wait for it, or cancel it.")
+			if err := n.manager.Cancel(d.ID, asker()); err != nil {
 				t.Fatalf("Cancel: %v", err)
 			}
 			release()
@@ -490,7 +490,7 @@ func TestADeploymentIsCanceledInEveryPhaseBeforeTheSwitch(t *testing.T) {
 			if version, y := n.ask(); version != 1 || y != 1 {
 				t.Errorf("version %d answers %g, want the old one", version, y)
 			}
-			check(t, "Cancel again", n.manager.Cancel(d.ID), fault.Conflict, "deployment "+d.ID+" has ended: canceled", "")
+			check(t, "Cancel again", n.manager.Cancel(d.ID, asker()), fault.Conflict, "deployment "+d.ID+" has ended: canceled", "")
 		})
 	}
 }
@@ -510,7 +510,7 @@ func TestAStopOfTheNodeEndsADeploymentInEveryPhaseBeforeTheSwitch(t *testing.T) 
 				defer close(closed)
 				n.manager.Close()
 			}()
-			for fault.KindOf(n.manager.Undeploy("m")) != fault.Unavailable { // until Close has begun
+			for fault.KindOf(n.manager.Undeploy("m", asker())) != fault.Unavailable { // until Close has begun
 				time.Sleep(time.Millisecond) //nolint:forbidigo // another goroutine gets there soon
 			}
 			release()
@@ -534,7 +534,7 @@ func TestADeploymentThatHasSwitchedIsNotCanceled(t *testing.T) {
 	reached, release := n.hold(client.PhaseActivating)
 	d := n.submit(n.request(base, "digits.onnx"))
 	<-reached
-	check(t, "Cancel", n.manager.Cancel(d.ID), fault.Conflict, "deployment "+d.ID+" has switched already", "")
+	check(t, "Cancel", n.manager.Cancel(d.ID, asker()), fault.Conflict, "deployment "+d.ID+" has switched already", "")
 	release()
 	if d = n.wait(d.ID); d.Phase != client.PhaseCommitted {
 		t.Errorf("ended %s", d.Phase)
@@ -576,7 +576,7 @@ func TestEventsTellEverythingFromAnyNumberOn(t *testing.T) {
 	check(t, "Events", n.manager.Events(t.Context(), "m-1", 0, keep), fault.NotFound, `no deployment "m-1" is known`, "verge history lists those that are.")
 	_, err := n.manager.Get("m-1")
 	check(t, "Get", err, fault.NotFound, `no deployment "m-1" is known`, "verge history lists those that are.")
-	check(t, "Cancel", n.manager.Cancel("m-1"), fault.NotFound, `no deployment "m-1" is known`, "verge history lists those that are.")
+	check(t, "Cancel", n.manager.Cancel("m-1", asker()), fault.NotFound, `no deployment "m-1" is known`, "verge history lists those that are.")
 }
 
 func TestAFollowerLeavesWhenItsContextEnds(t *testing.T) {

@@ -61,3 +61,26 @@ func ReadState(data []byte) (sum string, err error) {
 	}
 	return string(f.sum.text()), errors.Join(f.known(), f.check())
 }
+
+// Act writes so many acts to the audit log, in one transaction.
+func (m *Manager) Act(n int) error {
+	acts := make([]client.AuditEntry, n)
+	for i := range acts {
+		acts[i] = client.AuditEntry{Time: m.host.Now(), Act: client.ActPin, Model: "m", Version: i}
+	}
+	return m.store.save(change{acts: acts})
+}
+
+// The bounds of what is kept for reports and for the audit log.
+const (
+	MaxAudit  = maxAudit
+	MaxReport = maxReport
+)
+
+// Fit shortens the log and the events of a report to so many bytes, and returns what is
+// left, how many bytes it takes, and what it says of that.
+func Fit(log []client.ReportRecord, events []client.ReportEvent, records, most int) (kept, said int, bytes int, cut []string) {
+	k := reported{Log: log, Events: events, records: records}
+	k.fit(most)
+	return len(k.Log), len(k.Events), size(k), k.Cut
+}

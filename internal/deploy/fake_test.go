@@ -449,10 +449,13 @@ func (n *node) golden(req client.DeploymentRequest, arrays map[string][]float32)
 	req.Artifacts["golden"] = n.upload(npz(n.tb, arrays))
 }
 
+// asker is who asks for everything.
+func asker() client.Actor { return client.Actor{Kind: client.ActorSocket, Name: "ada", PID: 7} }
+
 // submit begins a deployment.
 func (n *node) submit(req client.DeploymentRequest) *client.Deployment {
 	n.tb.Helper()
-	d, err := n.manager.Submit(req)
+	d, err := n.manager.Submit(req, asker())
 	if err != nil {
 		n.tb.Fatalf("Submit: %v", err)
 	}

@@ -41,6 +41,8 @@ type Host struct {
 	Machine   Machine
 	Libraries Libraries
 	Celsius   func() *float64 // nil, or a reading that may be nil
+	// Facts says for reports what this machine is; nil where that is not wanted.
+	Facts func() client.ReportDevice
 	// Memory measures the process that holds a session; nil where none can be.
 	Memory func(inference.Session) (gate.Usage, error)
 	// Runtime returns the runtime of a name, in worker processes or in this one
@@ -85,6 +87,7 @@ func (h Host) memory(s inference.Session) (gate.Usage, error) {
 type Manager struct {
 	host  Host
 	store *store
+	tails *tails // of the log, by what its records are about
 
 	ctx    context.Context //nolint:containedctx // the life of the manager, ended by Close
 	cancel context.CancelFunc
@@ -121,8 +124,10 @@ func Open(host Host) (*Manager, error) {
 	if s.kept != "" {
 		host.Log.Info("state of an older version upgraded", "schema", schema, "copy", s.kept)
 	}
+	logs := &tails{about: map[subject]*tail{}}
+	host.Log = slog.New(&tailing{Handler: host.Log.Handler(), tails: logs})
 	m := &Manager{
-		host: host, store: s,
+		host: host, store: s, tails: logs,
 		resumed: map[string]*client.Deployment{},
 		busy:    map[string]string{}, waiting: map[string][]*run{}, runs: map[string]*run{}, known: map[string]*client.Deployment{},
 		logs: map[string]*eventLog{}, serving: map[string]*Served{}, used: map[string]bool{}, unused: map[string]time.Time{},
@@ -138,7 +143,7 @@ func Open(host Host) (*Manager, error) {
 
 // begin reads what an earlier process left.
 func (m *Manager) begin() error {
-	died, err := m.store.begin()
+	died, err := m.store.begin(m.host.Now())
 	if err != nil {
 		return err
 	}
@@ -164,8 +169,9 @@ func (m *Manager) Close() error {
 // first state. It fails with fault.Invalid (all problems of the file at once),
 // fault.NotFound for an artifact that was not uploaded, and fault.Conflict for bytes
 // that were rolled back, and while another deployment of the model goes on; one that asks
-// to be queued waits for that, and fails with fault.Unavailable where many do.
-func (m *Manager) Submit(req client.DeploymentRequest) (*client.Deployment, error) {
+// to be queued waits for that, and fails with fault.Unavailable where many do. by is who
+// asks.
+func (m *Manager) Submit(req client.DeploymentRequest, by client.Actor) (*client.Deployment, error) {
 	const op = "deploy.submit"
 	file, err := deployfile.ParseSpec(req.Spec, req.SpecName, deployfile.Options{Stage: req.Stage, Ignore: req.IgnorePackages})
 	if err != nil {
@@ -181,7 +187,7 @@ func (m *Manager) Submit(req client.DeploymentRequest) (*client.Deployment, erro
 	if err := neededArtifacts(file, req.Artifacts).Err(); err != nil {
 		return nil, &fault.Error{Kind: fault.Invalid, Op: op, Err: err, Hint: "Upload the files, and name each digest under artifacts."}
 	}
-	return m.start(modelname.Served(name, file.Stage), file, req, 0)
+	return m.start(modelname.Served(name, file.Stage), file, req, 0, by)
 }
 
 // neededArtifacts finds files that the deployment file speaks of and that the
@@ -221,7 +227,7 @@ func neededArtifacts(file *deployfile.File, given map[string]string) (problems f
 
 // start registers the deployment and runs it in a goroutine of its own. name is that
 // under which the stage is served, version that of a promotion; 0 gives the next one.
-func (m *Manager) start(name string, file *deployfile.File, req client.DeploymentRequest, version int) (*client.Deployment, error) {
+func (m *Manager) start(name string, file *deployfile.File, req client.DeploymentRequest, version int, by client.Actor) (*client.Deployment, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.turn("deploy.submit", name, req.Queue); err != nil {
@@ -268,9 +274,11 @@ func (m *Manager) start(name string, file *deployfile.File, req client.Deploymen
 		Phase: client.PhasePending, Created: now, Updated: now, Reason: req.Reason, Spec: resolved,
 		Phases: []client.PhaseRecord{{Phase: client.PhasePending, Started: now}},
 	}
-	c := change{steps: []step{moved(d, "")}, model: record, counter: counter}
-	if req.Retry {
-		c.pardon = d.Digest
+	r := newRun(m, d, file, req)
+	r.report.by(by)
+	c := change{steps: []step{moved(d, "")}, model: record, counter: counter, report: r.report.record(d, r.log), by: by}
+	if err := m.consents(&c, d, req); err != nil {
+		return nil, err
 	}
 	if err := m.store.save(c); err != nil {
 		return nil, err
@@ -278,7 +286,7 @@ func (m *Manager) start(name string, file *deployfile.File, req client.Deploymen
 	for _, digest := range req.Artifacts {
 		m.used[digest] = true
 	}
-	return m.launch(newRun(m, d, file, req)), nil
+	return m.launch(r), nil
 }
 
 // launch runs a deployment in a goroutine of its own, as soon as it is its turn. m.mu is
@@ -295,6 +303,7 @@ func (m *Manager) execute(r *run) {
 	ctx, cancel := context.WithCancelCause(m.ctx)
 	r.cancel = cancel
 	m.runs[r.d.ID], m.known[r.d.ID], m.logs[r.d.ID] = r, r.d, r.log
+	m.tails.follow(r.d, r.report.tail)
 	m.wg.Go(func() {
 		defer cancel(nil)
 		r.execute(ctx)
@@ -359,6 +368,7 @@ func (m *Manager) view(d *client.Deployment) *client.Deployment {
 // finished takes a run off the books and forgets the oldest deployments.
 func (m *Manager) finished(r *run) {
 	m.mu.Lock()
+	m.tails.ignore(r.d)
 	delete(m.runs, r.d.ID)
 	if r.called() {
 		m.done(r.d.Model)
@@ -433,8 +443,8 @@ func (m *Manager) Events(ctx context.Context, id string, from uint64, fn func(cl
 }
 
 // Cancel ends a deployment that has not switched. It fails with fault.Conflict
-// for one that has, or that has ended.
-func (m *Manager) Cancel(id string) error {
+// for one that has, or that has ended. by is who asks.
+func (m *Manager) Cancel(id string, by client.Actor) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	d, ok := m.known[id]
@@ -447,6 +457,9 @@ func (m *Manager) Cancel(id string) error {
 	}
 	if switched(d.Phase) {
 		return fault.New(fault.Conflict, "deploy.cancel", "deployment %s has switched already", id)
+	}
+	if r.canceledBy.Kind == "" { // the first who asks does it
+		r.canceledBy = by
 	}
 	r.cancel(errCanceled)
 	return nil

@@ -130,6 +130,9 @@ func (m *Manager) resume(d *client.Deployment, rel *release, served *Served, los
 	}
 	r := newRun(m, d, file, client.DeploymentRequest{Artifacts: rel.Artifacts})
 	r.resumed, r.lost = true, lost
+	if kept, err := m.store.report(d.ID); err == nil { // what cannot be read begins anew
+		r.report.goOn(d, kept)
+	}
 	if served != nil {
 		r.watched = watchServed(served, file, m.host.Now)
 	}

@@ -90,7 +90,7 @@ func (n *node) rolledBack(id, reason string) {
 	if version, y := n.ask(); version != 1 || y != 1 {
 		n.tb.Errorf("version %d answers %g, want 1 and 1", version, y)
 	}
-	_, err := n.manager.Submit(n.request(base, "digits-bad.onnx"))
+	_, err := n.manager.Submit(n.request(base, "digits-bad.onnx"), asker())
 	if want := "these bytes were rolled back with deployment " + id + ": m@2 was rolled back to version 1: " + reason; fault.Message(err) != want {
 		n.tb.Errorf("Submit = %v, want %s", err, want)
 	}
@@ -198,8 +198,8 @@ func TestAnObservationEndsWithACommit(t *testing.T) {
 
 func TestAnObservedVersionIsRolledBackOnRequest(t *testing.T) {
 	n, id, _ := observing(t, `"duration":"1h"`, nil)
-	check(t, "Cancel", n.manager.Cancel(id), fault.Conflict, "deployment "+id+" has switched already", "")
-	d, err := n.manager.Rollback("m", 0, "it sees ghosts")
+	check(t, "Cancel", n.manager.Cancel(id, asker()), fault.Conflict, "deployment "+id+" has switched already", "")
+	d, err := n.manager.Rollback("m", 0, "it sees ghosts", asker())
 	if err != nil || d.ID != id {
 		t.Fatalf("Rollback = %+v, %v", d, err)
 	}
@@ -235,7 +235,7 @@ func TestAnObservationGoesOnAfterARestart(t *testing.T) {
 			if phase := after.phase(id); phase != client.PhaseObserving {
 				t.Fatalf("it is %s after the restart", phase)
 			}
-			_, err := after.manager.Submit(after.request(base, "digits.onnx"))
+			_, err := after.manager.Submit(after.request(base, "digits.onnx"), asker())
 			check(t, "Submit", err, fault.Conflict, "deployment "+id+" of m is in progress", "Wait for it, or cancel it.")
 			bad.fails.Store(true)
 			for range 20 {

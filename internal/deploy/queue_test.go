@@ -36,7 +36,7 @@ func TestDeploymentsThatAskToBeQueuedTakeTheirTurn(t *testing.T) {
 			t.Errorf("%s is %s, want pending", d.ID, phase)
 		}
 	}
-	if err := n.manager.Cancel(third.ID); err != nil {
+	if err := n.manager.Cancel(third.ID, asker()); err != nil {
 		t.Errorf("Cancel of one that waits: %v", err)
 	}
 	if d := n.wait(third.ID); d.Phase != client.PhaseCanceled || d.Error.Message != "pending: canceled on request" {
@@ -90,12 +90,12 @@ func TestTheQueueIsBoundedAndEndsWithTheManager(t *testing.T) {
 		last = n.queued("digits.onnx").ID
 	}
 	req := n.request(base, "digits.onnx")
-	_, err := n.manager.Submit(req)
+	_, err := n.manager.Submit(req, asker())
 	if fault.KindOf(err) != fault.Conflict || !strings.HasSuffix(fault.Message(err), " of m is in progress") {
 		t.Errorf("Submit of one that does not wait = %v", err)
 	}
 	req.Queue = true
-	_, err = n.manager.Submit(req)
+	_, err = n.manager.Submit(req, asker())
 	check(t, "Submit of one too many", err, fault.Unavailable, "16 deployments of m wait already", "Wait for one, or cancel it.")
 	release()
 	n.close()

@@ -241,9 +241,9 @@ func TestANodeThatStopsWhileItLoadsCommittedModelsReportsNoFailure(t *testing.T)
 func TestAnUndeployedModelIsGoneForGood(t *testing.T) {
 	dir := t.TempDir()
 	n := newNode(t, dir)
-	check(t, "Undeploy", n.manager.Undeploy("m"), fault.NotFound, `model "m" is not deployed`, "verge status lists the models that are.")
+	check(t, "Undeploy", n.manager.Undeploy("m", asker()), fault.NotFound, `model "m" is not deployed`, "verge status lists the models that are.")
 	n.deploy(base, "digits.onnx")
-	if err := n.manager.Undeploy("m"); err != nil {
+	if err := n.manager.Undeploy("m", asker()); err != nil {
 		t.Fatal(err)
 	}
 	_, err := n.server.Resolve("m", "")
@@ -251,7 +251,7 @@ func TestAnUndeployedModelIsGoneForGood(t *testing.T) {
 	if !slices.Equal(n.gone, []string{"m"}) || len(n.manager.Serving()) != 0 {
 		t.Errorf("gone %v, serving %v", n.gone, n.manager.Serving())
 	}
-	check(t, "Undeploy again", n.manager.Undeploy("m"), fault.NotFound, `model "m" is not deployed`, "verge status lists the models that are.")
+	check(t, "Undeploy again", n.manager.Undeploy("m", asker()), fault.NotFound, `model "m" is not deployed`, "verge status lists the models that are.")
 	n.close()
 	n = newNode(t, dir)
 	n.manager.Restore()
@@ -436,9 +436,9 @@ func TestAClosedManagerTakesNothing(t *testing.T) {
 	n := newNode(t, t.TempDir())
 	req := n.request(base, "digits.onnx")
 	n.manager.Close()
-	_, err := n.manager.Submit(req)
+	_, err := n.manager.Submit(req, asker())
 	check(t, "Submit", err, fault.Unavailable, "the node is stopping", "")
-	check(t, "Undeploy", n.manager.Undeploy("m"), fault.Unavailable, "the node is stopping", "")
+	check(t, "Undeploy", n.manager.Undeploy("m", asker()), fault.Unavailable, "the node is stopping", "")
 }
 
 func TestAMoveThatCannotBeWrittenDoesNotHappen(t *testing.T) {

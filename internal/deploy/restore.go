@@ -44,7 +44,7 @@ func (m *Manager) recover() error {
 		}
 		m.host.Log.Warn("interrupted deployment ended", "deployment_id", d.ID, "model", d.Model, "phase", to)
 	}
-	return nil
+	return m.store.forgetReports(func(id string) bool { return m.known[id] != nil })
 }
 
 // interrupted says what becomes of a deployment that had switched: where it is to be
@@ -153,7 +153,7 @@ func (m *Manager) reload(ctx context.Context, model string, rel *release) (*Serv
 // activate lets a loaded version serve. It returns the one before it, which is still
 // loaded, and to be released; nil for none.
 func (m *Manager) activate(s *Served) (before *Served) {
-	s.cases = nil
+	s.cases, s.tested = nil, s.Monitor.Snapshot()
 	m.host.Server.Activate(s.Version)
 	m.host.Server.Withdraw(s.Model)
 	m.mu.Lock()
@@ -180,14 +180,18 @@ func (m *Manager) Serving() []*Served {
 // forgets that it was committed. Its version numbers go on from where they are.
 // It fails with fault.NotFound for a model that is not deployed, and with
 // fault.Conflict while it is being deployed.
-func (m *Manager) Undeploy(model string) error {
+func (m *Manager) Undeploy(model string, by client.Actor) error {
 	const op = "deploy.undeploy"
 	m.mu.Lock()
 	model = m.named(model)
 	record, err := m.undeployable(op, model)
 	if err == nil {
-		record.Before, record.Serving = record.Serving, nil
-		err = m.store.save(change{model: record})
+		gone := record.Serving
+		record.Before, record.Serving = gone, nil
+		act := client.AuditEntry{
+			Time: m.host.Now(), Act: client.ActUndeploy, Model: model, Version: gone.Version, Deployment: gone.Deployment, Digest: gone.Artifacts[roleModel],
+		}
+		err = m.store.save(change{model: record, acts: []client.AuditEntry{act}, by: by})
 	}
 	if err != nil {
 		m.mu.Unlock()

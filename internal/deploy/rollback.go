@@ -17,15 +17,19 @@ import (
 // returned, which ends so. It fails with fault.NotFound for a model that is not deployed and
 // for a version that is not kept, and with fault.Conflict where that version serves, and
 // while something else goes on with the model.
-func (m *Manager) Rollback(model string, to int, reason string) (*client.Deployment, error) {
+func (m *Manager) Rollback(model string, to int, reason string, by client.Actor) (*client.Deployment, error) {
 	const op = "deploy.rollback"
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	model = m.named(model)
 	if r := m.observing(model); r != nil && to == 0 && !m.closed {
-		select {
-		case r.asked <- reason:
-		default: // somebody was faster
+		if len(r.asked) == 0 { // else somebody was faster
+			ask := acted(client.ActRollback, r.d, reason)
+			ask.Time = m.host.Now()
+			if err := m.store.save(change{acts: []client.AuditEntry{ask}, by: by}); err != nil {
+				return nil, err
+			}
+			r.asked <- reason // there is room: who sends holds m.mu
 		}
 		return m.view(r.d), nil
 	}
@@ -51,11 +55,12 @@ func (m *Manager) Rollback(model string, to int, reason string) (*client.Deploym
 		Phase: client.PhasePending, Created: now, Updated: now, Reason: reason, Spec: resolved, RollsBack: record.Serving.Deployment,
 		Phases: []client.PhaseRecord{{Phase: client.PhasePending, Started: now}},
 	}
-	if err := m.store.save(change{steps: []step{moved(d, "")}}); err != nil {
+	r := newRun(m, d, file, client.DeploymentRequest{Artifacts: target.Artifacts, Spec: target.Spec, SpecName: target.SpecName})
+	r.back = target
+	r.report.by(by)
+	if err := m.store.save(change{steps: []step{moved(d, "")}, report: r.report.record(d, r.log), by: by}); err != nil {
 		return nil, err
 	}
-	r := newRun(m, d, file, client.DeploymentRequest{Artifacts: target.Artifacts})
-	r.back = target
 	return m.launch(r), nil
 }
 
@@ -125,7 +130,7 @@ const maxPinned = 16
 // Pin keeps a version with all its files, whatever is deployed after it, until it is
 // unpinned. It fails with fault.NotFound for a version that is not there any more, and
 // with fault.Exhausted where many are pinned.
-func (m *Manager) Pin(model string, version int, pinned bool) error {
+func (m *Manager) Pin(model string, version int, pinned bool, by client.Actor) error {
 	const op = "deploy.pin"
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -159,7 +164,13 @@ func (m *Manager) Pin(model string, version int, pinned bool) error {
 		record.Pinned = append(record.Pinned, found)
 		slices.SortFunc(record.Pinned, func(a, b *release) int { return a.Version - b.Version })
 	}
-	return m.store.save(change{model: record})
+	act := client.AuditEntry{
+		Time: m.host.Now(), Act: client.ActPin, Model: model, Version: version, Deployment: found.Deployment, Digest: found.Artifacts[roleModel],
+	}
+	if !pinned {
+		act.Act = client.ActUnpin
+	}
+	return m.store.save(change{model: record, acts: []client.AuditEntry{act}, by: by})
 }
 
 // Kept returns the versions of a model that are kept beside the one that serves: the one

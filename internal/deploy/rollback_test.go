@@ -14,7 +14,7 @@ import (
 // back rolls back and waits for the end.
 func (n *node) back(to int, reason string) *client.Deployment {
 	n.tb.Helper()
-	d, err := n.manager.Rollback("m", to, reason)
+	d, err := n.manager.Rollback("m", to, reason, asker())
 	if err != nil {
 		n.tb.Fatalf("Rollback: %v", err)
 	}
@@ -37,7 +37,7 @@ func TestTheVersionBeforeServesAgainOnRequest(t *testing.T) {
 	if err != nil || bad.Phase != client.PhaseRolledBack || !cmp.Equal(failure, bad.Error) {
 		t.Errorf("the second deployment: %+v, %v", bad, err)
 	}
-	_, err = n.manager.Submit(n.request(base, "digits-bad.onnx"))
+	_, err = n.manager.Submit(n.request(base, "digits-bad.onnx"), asker())
 	check(t, "Submit", err, fault.Conflict, "these bytes were rolled back with deployment "+second+": rolled back to version 1 on request: it sees ghosts",
 		"Deploy other bytes, or these again with --retry.")
 
@@ -55,20 +55,20 @@ func TestTheVersionBeforeServesAgainOnRequest(t *testing.T) {
 
 func TestARollbackThatCannotBeIsRefused(t *testing.T) {
 	n := newNode(t, t.TempDir())
-	_, err := n.manager.Rollback("m", 0, "")
+	_, err := n.manager.Rollback("m", 0, "", asker())
 	check(t, "without a model", err, fault.NotFound, `model "m" is not deployed`, "verge status lists the models that are.")
 	n.deploy(base, "digits.onnx")
-	_, err = n.manager.Rollback("m", 0, "")
+	_, err = n.manager.Rollback("m", 0, "", asker())
 	check(t, "without one before", err, fault.NotFound, "there is no version before m@1", "Deploy what is to serve; verge pin keeps a version that serves for later.")
 	n.deploy(base, "digits-bad.onnx")
-	_, err = n.manager.Rollback("m", 2, "")
+	_, err = n.manager.Rollback("m", 2, "", asker())
 	check(t, "to what serves", err, fault.Conflict, "m@2 serves already", "")
-	_, err = n.manager.Rollback("m", 7, "")
+	_, err = n.manager.Rollback("m", 7, "", asker())
 	check(t, "to what is not kept", err, fault.NotFound, "version 7 of m is not kept", "These are kept: 1.")
 	reached, release := n.hold(client.PhaseTesting)
 	id := n.submit(n.request(base, "digits.onnx")).ID
 	<-reached
-	_, err = n.manager.Rollback("m", 0, "")
+	_, err = n.manager.Rollback("m", 0, "", asker())
 	check(t, "during a deployment", err, fault.Conflict, "deployment "+id+" of m is in progress", "Wait for it, or cancel it.")
 	release()
 	n.wait(id)
@@ -95,7 +95,7 @@ func TestACrashInARollbackLeavesOneVersionOrTheOther(t *testing.T) {
 			n, second := deployed(t)
 			n.set(behaviour{add: 1})
 			reached, release := n.hold(phase)
-			d, err := n.manager.Rollback("m", 0, "")
+			d, err := n.manager.Rollback("m", 0, "", asker())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -120,7 +120,7 @@ func TestAPinnedVersionIsKept(t *testing.T) {
 	n := newNode(t, t.TempDir())
 	n.set(behaviour{add: 1})
 	first := n.deploy(base, "digits.onnx")
-	if err := n.manager.Pin("m", 1, true); err != nil {
+	if err := n.manager.Pin("m", 1, true, asker()); err != nil {
 		t.Fatal(err)
 	}
 	n.set(behaviour{add: 2})
@@ -130,10 +130,10 @@ func TestAPinnedVersionIsKept(t *testing.T) {
 	if before, pinned := n.manager.Kept("m"); before != 3 || !slices.Equal(pinned, []int{1}) || !n.artifacts.Has(first.Digest) {
 		t.Errorf("kept: %d before, pinned %v, its bytes %v", before, pinned, n.artifacts.Has(first.Digest))
 	}
-	check(t, "Pin of what is gone", n.manager.Pin("m", 2, true), fault.NotFound, "version 2 of m is not kept", "verge status lists those that are.")
-	check(t, "Pin of nothing", n.manager.Pin("other", 1, true), fault.NotFound, `model "other" is not deployed`, "verge status lists the models that are.")
-	check(t, "unpin of what is not", n.manager.Pin("m", 3, false), fault.NotFound, "version 3 of m is not pinned", "verge status lists those that are.")
-	if err := n.manager.Pin("m", 1, true); err != nil {
+	check(t, "Pin of what is gone", n.manager.Pin("m", 2, true, asker()), fault.NotFound, "version 2 of m is not kept", "verge status lists those that are.")
+	check(t, "Pin of nothing", n.manager.Pin("other", 1, true, asker()), fault.NotFound, `model "other" is not deployed`, "verge status lists the models that are.")
+	check(t, "unpin of what is not", n.manager.Pin("m", 3, false, asker()), fault.NotFound, "version 3 of m is not pinned", "verge status lists those that are.")
+	if err := n.manager.Pin("m", 1, true, asker()); err != nil {
 		t.Errorf("Pin once more: %v", err)
 	}
 	n.set(behaviour{add: 1})
@@ -143,7 +143,7 @@ func TestAPinnedVersionIsKept(t *testing.T) {
 	if version, y := n.ask(); version != 1 || y != 1 {
 		t.Errorf("version %d answers %g, want 1 and 1", version, y)
 	}
-	if err := n.manager.Pin("m", 1, false); err != nil {
+	if err := n.manager.Pin("m", 1, false, asker()); err != nil {
 		t.Errorf("unpin: %v", err)
 	}
 	for i := range 2 { // the second one takes the place of the one before
@@ -162,7 +162,7 @@ func TestPinsAreBounded(t *testing.T) {
 	n := newNode(t, t.TempDir())
 	for version := 1; version <= 17; version++ {
 		n.deploy(fmt.Sprintf(`{"name":"m","model":{"path":"m.onnx"},"tests":{"performance_test":false},"deployment":{"cpu_threads":%d}}`, 1+version%2), "digits.onnx")
-		err := n.manager.Pin("m", version, true)
+		err := n.manager.Pin("m", version, true, asker())
 		if version <= 16 && err != nil {
 			t.Fatalf("pin %d: %v", version, err)
 		}

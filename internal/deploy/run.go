@@ -41,10 +41,13 @@ type run struct {
 	resumed bool        // it goes on with an observation
 	lost    error       // why there is nothing to observe then
 	asked   chan string // reasons for which somebody wants the version before back
+
+	report     *reporter
+	canceledBy client.Actor // the zero Actor where nobody did
 }
 
 func newRun(m *Manager, d *client.Deployment, file *deployfile.File, req client.DeploymentRequest) *run {
-	r := &run{m: m, d: d, file: file, req: req, log: newEventLog(), turn: make(chan struct{}), asked: make(chan string, 1)}
+	r := &run{m: m, d: d, file: file, req: req, log: newEventLog(), turn: make(chan struct{}), asked: make(chan string, 1), report: newReporter(m.host, req)}
 	r.log.add(client.Event{Time: d.Created, Deployment: d.ID, Type: client.EventPhase, Phase: d.Phase})
 	return r
 }
@@ -57,7 +60,9 @@ func (r *run) execute(ctx context.Context) {
 	err := r.phases(ctx)
 	r.model.close() //nolint:errcheck,gosec // only read
 	if r.candidate != nil {
+		r.look() // the last time that there is something to see
 		r.m.release(r.candidate)
+		r.candidate = nil
 	}
 	r.startAgain()
 	if r.before != nil { // the node stops
@@ -156,6 +161,7 @@ func (r *run) replace(do func(context.Context) error) func(context.Context) erro
 // also adds to what is written with the move, of which the model's record is a part then;
 // nil adds nothing.
 func (r *run) enter(ctx context.Context, to client.Phase, also func(*change)) error {
+	r.look()
 	r.m.mu.Lock()
 	defer r.m.mu.Unlock()
 	if err := ctx.Err(); err != nil && !to.Final() {
@@ -167,7 +173,7 @@ func (r *run) enter(ctx context.Context, to client.Phase, also func(*change)) er
 	now := r.m.host.Now()
 	next := clone(r.d)
 	moveTo(next, to, now)
-	c := change{steps: []step{moved(next, r.d.Phase)}}
+	c := change{steps: []step{moved(next, r.d.Phase)}, report: r.report.record(next, r.log), by: r.actor(to)}
 	if also != nil {
 		record, err := r.m.store.model(r.d.Model)
 		if err != nil {

@@ -38,6 +38,7 @@ type Served struct {
 	probe    []tensor.Tensor // one request that it takes
 	source   string          // where that comes from
 	answer   []answer        // to it; nil where two runs disagreed
+	tested   monitor.Stats   // what Monitor had seen when it began to serve: its tests
 
 	loadTook, firstTook time.Duration // the load, and the first answer after it
 }

@@ -16,7 +16,7 @@ import (
 // fault.Invalid for a stage that nothing is promoted to, with fault.NotFound where no lower
 // stage has a version, with fault.Conflict where the stage has that version already, and as
 // Submit does.
-func (m *Manager) Promote(model string, req client.PromoteRequest) (*client.Deployment, error) {
+func (m *Manager) Promote(model string, req client.PromoteRequest, by client.Actor) (*client.Deployment, error) {
 	const op = "deploy.promote"
 	stages := modelname.Stages()
 	at := slices.Index(stages, req.To)
@@ -61,7 +61,7 @@ func (m *Manager) Promote(model string, req client.PromoteRequest) (*client.Depl
 	if err != nil {
 		return nil, err
 	}
-	return m.start(name, file, asked, source.Version)
+	return m.start(name, file, asked, source.Version, by)
 }
 
 // promotable returns what serves at the first of the stages that has something. m.mu is

@@ -47,7 +47,7 @@ func TestStagesOfAModelServeSideBySide(t *testing.T) {
 			t.Errorf("version %s of m: %v, %v", version, v, err)
 		}
 	}
-	d, err := n.manager.Promote("m", client.PromoteRequest{To: "production"})
+	d, err := n.manager.Promote("m", client.PromoteRequest{To: "production"}, asker())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +63,7 @@ func TestStagesOfAModelServeSideBySide(t *testing.T) {
 	if want := []string{"m.production@2 as m", "m.production@2 as m.production", "m.staging@2 as m.staging"}; !slices.Equal(names, want) {
 		t.Errorf("the node serves %q, want %q", names, want)
 	}
-	if err := n.manager.Undeploy("m"); err != nil { // what the name stands for
+	if err := n.manager.Undeploy("m", asker()); err != nil { // what the name stands for
 		t.Fatal(err)
 	}
 	if n.answers("m") != 2 || n.answers("m.production") != 0 || n.answers("m.testing") != 3 {
@@ -148,14 +148,14 @@ func TestWhatCannotBePromotedSaysWhy(t *testing.T) {
 	n := newNode(t, t.TempDir())
 	try := func(what, model, to string, kind fault.Kind, message, hint string) {
 		t.Helper()
-		_, err := n.manager.Promote(model, client.PromoteRequest{To: to})
+		_, err := n.manager.Promote(model, client.PromoteRequest{To: to}, asker())
 		check(t, what, err, kind, message, hint)
 	}
 	try("a stage that is none", "m", "live", fault.Invalid, `a version cannot be promoted to "live", want production, staging or testing`, "")
 	try("the lowest stage", "m", "development", fault.Invalid, `a version cannot be promoted to "development", want production, staging or testing`, "")
 	try("nothing below", "m", "staging", fault.NotFound, "no version of m serves at testing or development", "Deploy one there first: verge deploy FILE --stage testing")
 	n.deploy(staged("testing", ""), "digits.onnx")
-	d, err := n.manager.Promote("m", client.PromoteRequest{To: "staging"})
+	d, err := n.manager.Promote("m", client.PromoteRequest{To: "staging"}, asker())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -198,7 +198,7 @@ func (s *store) prepare() error {
 
 // makeBuckets makes what is missing, and marks the file as one of this build's schema.
 func makeBuckets(tx *bbolt.Tx, meta *bbolt.Bucket) error {
-	for _, name := range []string{bucketModels, bucketDeployments, bucketJournal, bucketChoices, bucketTombstones} {
+	for _, name := range []string{bucketModels, bucketDeployments, bucketJournal, bucketChoices, bucketTombstones, bucketReports, bucketAudit} {
 		if _, err := tx.CreateBucketIfNotExists([]byte(name)); err != nil {
 			return fmt.Errorf("make bucket: %w", err)
 		}

@@ -11,7 +11,8 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// A sum over all records of the state file is kept with them. It finds what a damaged disk
+// A sum over the records of the state file is kept with them, but for reports and the audit
+// log: those are large, serving needs neither, and the log has hashes of its own. It finds what a damaged disk
 // has changed, and above all what it has lost: records that are not found are otherwise
 // records that never were, and nobody would miss the files of a model that they name.
 
@@ -40,13 +41,21 @@ func (s *summer) add(parts ...[]byte) {
 	}
 }
 
+// summed says whether a bucket has a part in the sum.
+func summed(bucket []byte) bool {
+	return string(bucket) != bucketReports && string(bucket) != bucketAudit
+}
+
 func (s *summer) bucket(name []byte, sequence uint64) {
+	if !summed(name) {
+		return
+	}
 	s.add(name, binary.BigEndian.AppendUint64(nil, sequence))
 }
 
 // record adds a record, unless it is the sum itself.
 func (s *summer) record(bucket, key, value []byte) {
-	if string(bucket) != bucketMeta || string(key) != keySum {
+	if summed(bucket) && (string(bucket) != bucketMeta || string(key) != keySum) {
 		s.add(key, value)
 	}
 }
@@ -57,6 +66,9 @@ func (s *summer) text() []byte { return strconv.AppendUint(nil, uint64(s.sum), 1
 func writeSum(tx *bbolt.Tx) error {
 	s := newSummer()
 	err := tx.ForEach(func(name []byte, bucket *bbolt.Bucket) error {
+		if !summed(name) {
+			return nil
+		}
 		s.bucket(name, bucket.Sequence())
 		return bucket.ForEach(func(key, value []byte) error {
 			s.record(name, key, value)

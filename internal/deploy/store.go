@@ -31,6 +31,8 @@ const (
 	bucketJournal     = "journal"     // sequence number, 8 bytes big-endian → move
 	bucketChoices     = "choices"     // digest of what a choice depends on → remembered
 	bucketTombstones  = "tombstones"  // digest of a model → tombstone
+	bucketReports     = "reports"     // deployment id → reported
+	bucketAudit       = "audit"       // sequence number, 8 bytes big-endian → client.AuditEntry
 )
 
 // modelRecord is what the node must know about a model to serve it again.
@@ -179,6 +181,10 @@ type change struct {
 	counter   *modelRecord // of the version numbers, where that is another one; may be model
 	tombstone *tombstone
 	pardon    string // digest whose tombstone is taken away
+
+	report *reported           // of the deployment of the first step
+	by     client.Actor        // who is behind it; the zero Actor is the node
+	acts   []client.AuditEntry // for the audit log, beside those that the steps are
 }
 
 // step is a deployment after a move, and the journal's line of that.
@@ -213,6 +219,14 @@ func (s *store) save(c change) error {
 				return err
 			}
 		}
+		if c.report != nil {
+			if err := put(tx, bucketReports, c.steps[0].deployment.ID, c.report); err != nil {
+				return err
+			}
+		}
+		if err := appendAudit(tx, c.entries()); err != nil {
+			return err
+		}
 		if c.model != nil {
 			if err := put(tx, bucketModels, c.model.Name, c.model); err != nil {
 				return err
@@ -239,10 +253,15 @@ func (s *store) buried(digest string) (*tombstone, error) {
 const running = "running"
 
 // begin notes that a node runs, and says whether the one before died.
-func (s *store) begin() (died bool, err error) {
+func (s *store) begin(now time.Time) (died bool, err error) {
 	err = s.update(func(tx *bbolt.Tx) error {
 		meta := tx.Bucket([]byte(bucketMeta))
-		died = meta.Get([]byte(running)) != nil
+		if died = meta.Get([]byte(running)) != nil; died {
+			entry := client.AuditEntry{Time: now, Act: client.ActStartAfterDeath, By: byNode()}
+			if failed := appendAudit(tx, []client.AuditEntry{entry}); failed != nil {
+				return failed
+			}
+		}
 		return meta.Put([]byte(running), []byte("1"))
 	})
 	return died, err
@@ -319,8 +338,10 @@ func (s *store) deployments() ([]*client.Deployment, error) {
 func (s *store) forget(ids []string, keepJournal int) error {
 	return s.update(func(tx *bbolt.Tx) error {
 		for _, id := range ids {
-			if err := tx.Bucket([]byte(bucketDeployments)).Delete([]byte(id)); err != nil {
-				return fmt.Errorf("forget %s: %w", id, err)
+			for _, bucket := range []string{bucketDeployments, bucketReports} {
+				if err := tx.Bucket([]byte(bucket)).Delete([]byte(id)); err != nil {
+					return fmt.Errorf("forget %s: %w", id, err)
+				}
 			}
 		}
 		journal := tx.Bucket([]byte(bucketJournal))

@@ -14,9 +14,11 @@ import (
 // Schemas of the state file, each with what it has and the one before lacks:
 //
 //	1  models, deployments, journal
-//	2  releases that are kept beside the one that serves, choices, tombstones. A build that
-//	   knows only 1 would lose them when it writes a record.
-//	3  the sum of all records. A build that knows only 2 would not keep it right.
+//	2  releases that are kept beside the one that serves, choices, tombstones, reports, the
+//	   audit log, records of stages. A build that knows only 1 would lose some of them when
+//	   it writes a record.
+//	3  the sum of the records that serving needs. A build that knows only 2 would not keep it
+//	   right.
 
 // upgrades returns, for each schema but the last, what makes a file of it one of the next:
 // a step of the transaction in which openState prepares the file.

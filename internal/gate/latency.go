@@ -117,7 +117,7 @@ func timed(e Env, v client.Verdict, s series) client.Verdict {
 	}
 	sum := stats.Summarize(took)
 	v.Samples = sum.Count
-	v.Figures = latencyFigures(sum)
+	v.Figures, v.Histogram = latencyFigures(sum), histogram(took)
 	figure := sum.Percentile(s.percentile)
 	v.Figures[fmt.Sprintf("p%g_ms", s.percentile)] = figure
 	v.Detail = fmt.Sprintf("p%g of %d runs; mean %s ms", s.percentile, sum.Count, stats.Figure(sum.Mean, 3))

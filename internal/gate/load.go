@@ -51,7 +51,7 @@ func Load(ctx context.Context, e Env, t Target, p LoadPlan) client.Verdict {
 		return failed(v, "no request was made in %s", seconds(took))
 	}
 	rate := float64(len(l.took)) / float64(v.Samples)
-	v.Figures = latencyFigures(stats.Summarize(l.took))
+	v.Figures, v.Histogram = latencyFigures(stats.Summarize(l.took)), histogram(l.took)
 	v.Figures["requests"], v.Figures["answered"] = float64(v.Samples), float64(len(l.took))
 	v.Figures["clients"], v.Figures["seconds"] = float64(p.Clients), took.Seconds()
 	if took > 0 {

@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"sync"
 	"sync/atomic"
+
+	"verge/internal/api"
 )
 
 // Server is an HTTP/1.1 server with every limit set.
@@ -28,6 +30,13 @@ func NewServer(cfg Config, handler http.Handler, log *slog.Logger) *Server {
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn), // handlers that panicked, descriptors that ran out
 
 		DisableGeneralOptionsHandler: true, // "OPTIONS *" is a path as any other
+
+		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
+			if c, ok := conn.(*counted); ok {
+				conn = c.Conn
+			}
+			return api.WithPeer(ctx, conn)
+		},
 	}
 	return s
 }

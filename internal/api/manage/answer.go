@@ -83,6 +83,15 @@ func number(r *http.Request, name string, most uint64) (uint64, error) {
 	return n, nil
 }
 
+// limit reads how many elements a page may have.
+func (a *API) limit(r *http.Request) (int, error) {
+	n, err := number(r, "limit", uint64(a.cfg.PageSize)) //nolint:gosec // a positive setting
+	if err != nil || n == 0 {
+		return a.cfg.PageSize, err
+	}
+	return int(n), nil //nolint:gosec // at most PageSize
+}
+
 // The forms in which events come.
 const (
 	eventLines  = "application/x-ndjson"

@@ -16,7 +16,7 @@ func (a *API) deploy(w http.ResponseWriter, r *http.Request) error {
 	if err := readJSON(w, r, a.cfg.SpecBytes, &req); err != nil {
 		return err
 	}
-	d, err := a.node.Deployments.Submit(req)
+	d, err := a.node.Deployments.Submit(req, actor(r))
 	if err != nil {
 		return err
 	}
@@ -38,17 +38,14 @@ func (a *API) getDeployment(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (a *API) listDeployments(w http.ResponseWriter, r *http.Request) error {
-	limit, err := number(r, "limit", uint64(a.cfg.PageSize)) //nolint:gosec // a positive setting
+	limit, err := a.limit(r)
 	if err != nil {
 		return err
 	}
-	if limit == 0 {
-		limit = uint64(a.cfg.PageSize) //nolint:gosec // a positive setting
-	}
 	query := r.URL.Query()
 	page := client.DeploymentList{Deployments: []client.Deployment{}}
-	for _, d := range a.node.Deployments.List(query.Get("model"), int(limit)+1, query.Get("after")) { //nolint:gosec // at most PageSize
-		if len(page.Deployments) == int(limit) { //nolint:gosec // at most PageSize
+	for _, d := range a.node.Deployments.List(query.Get("model"), limit+1, query.Get("after")) {
+		if len(page.Deployments) == limit {
 			page.Next = page.Deployments[limit-1].ID
 			break
 		}
@@ -89,7 +86,7 @@ func firstEvent(r *http.Request) (uint64, error) {
 }
 
 func (a *API) cancelDeployment(w http.ResponseWriter, r *http.Request) error {
-	if err := a.node.Deployments.Cancel(r.PathValue("id")); err != nil {
+	if err := a.node.Deployments.Cancel(r.PathValue("id"), actor(r)); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)
@@ -97,7 +94,7 @@ func (a *API) cancelDeployment(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (a *API) undeploy(w http.ResponseWriter, r *http.Request) error {
-	if err := a.node.Deployments.Undeploy(r.PathValue("model")); err != nil {
+	if err := a.node.Deployments.Undeploy(r.PathValue("model"), actor(r)); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)
@@ -112,7 +109,7 @@ func (a *API) rollback(w http.ResponseWriter, r *http.Request) error {
 	if req.To < 0 {
 		return fault.New(fault.Invalid, "manage.rollback", "to is %d, want a version, or 0 for the one before", req.To)
 	}
-	d, err := a.node.Deployments.Rollback(r.PathValue("model"), req.To, req.Reason)
+	d, err := a.node.Deployments.Rollback(r.PathValue("model"), req.To, req.Reason, actor(r))
 	if err != nil {
 		return err
 	}
@@ -124,7 +121,7 @@ func (a *API) promote(w http.ResponseWriter, r *http.Request) error {
 	if err := readJSON(w, r, a.cfg.SpecBytes, &req); err != nil {
 		return err
 	}
-	d, err := a.node.Deployments.Promote(r.PathValue("model"), req)
+	d, err := a.node.Deployments.Promote(r.PathValue("model"), req, actor(r))
 	if err != nil {
 		return err
 	}
@@ -136,7 +133,7 @@ func (a *API) pin(w http.ResponseWriter, r *http.Request) error {
 	if err := readJSON(w, r, a.cfg.SpecBytes, &req); err != nil {
 		return err
 	}
-	if err := a.node.Deployments.Pin(r.PathValue("model"), req.Version, !req.Remove); err != nil {
+	if err := a.node.Deployments.Pin(r.PathValue("model"), req.Version, !req.Remove, actor(r)); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)

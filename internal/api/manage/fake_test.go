@@ -43,6 +43,8 @@ type deployments struct {
 
 	promotions []string
 	pins       []string
+	actors     []client.Actor      // who asked for any of it
+	audit      []client.AuditEntry // nil for a log that is right
 	refuse     error
 }
 
@@ -67,9 +69,10 @@ func full(id string, phase client.Phase) *client.Deployment {
 	}
 }
 
-func (d *deployments) Submit(req client.DeploymentRequest) (*client.Deployment, error) {
+func (d *deployments) Submit(req client.DeploymentRequest, by client.Actor) (*client.Deployment, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.actors = append(d.actors, by)
 	d.submitted = append(d.submitted, req)
 	if d.refuse != nil {
 		return nil, d.refuse
@@ -126,9 +129,10 @@ func (d *deployments) Events(ctx context.Context, id string, from uint64, fn fun
 	return nil
 }
 
-func (d *deployments) Cancel(id string) error {
+func (d *deployments) Cancel(id string, by client.Actor) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.actors = append(d.actors, by)
 	switch id {
 	case running:
 		d.canceled = append(d.canceled, id)
@@ -139,9 +143,10 @@ func (d *deployments) Cancel(id string) error {
 	return unknown(id)
 }
 
-func (d *deployments) Rollback(model string, to int, reason string) (*client.Deployment, error) {
+func (d *deployments) Rollback(model string, to int, reason string, by client.Actor) (*client.Deployment, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.actors = append(d.actors, by)
 	if model != "digits" {
 		return nil, fault.New(fault.NotFound, "fake.rollback", "unknown model %q", model)
 	}
@@ -149,9 +154,10 @@ func (d *deployments) Rollback(model string, to int, reason string) (*client.Dep
 	return full(running, client.PhasePending), nil
 }
 
-func (d *deployments) Promote(model string, req client.PromoteRequest) (*client.Deployment, error) {
+func (d *deployments) Promote(model string, req client.PromoteRequest, by client.Actor) (*client.Deployment, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.actors = append(d.actors, by)
 	if model != "digits" {
 		return nil, fault.New(fault.NotFound, "fake.promote", "unknown model %q", model)
 	}
@@ -159,9 +165,10 @@ func (d *deployments) Promote(model string, req client.PromoteRequest) (*client.
 	return full(running, client.PhasePending), nil
 }
 
-func (d *deployments) Pin(model string, version int, pinned bool) error {
+func (d *deployments) Pin(model string, version int, pinned bool, by client.Actor) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.actors = append(d.actors, by)
 	if model != "digits" {
 		return fault.New(fault.NotFound, "fake.pin", "unknown model %q", model)
 	}
@@ -169,9 +176,10 @@ func (d *deployments) Pin(model string, version int, pinned bool) error {
 	return nil
 }
 
-func (d *deployments) Undeploy(model string) error {
+func (d *deployments) Undeploy(model string, by client.Actor) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.actors = append(d.actors, by)
 	if model != "digits" {
 		return fault.New(fault.NotFound, "fake.undeploy", "unknown model %q", model)
 	}

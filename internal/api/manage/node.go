@@ -27,15 +27,19 @@ type Artifacts interface {
 // Deployments runs deployments and remembers them. Its errors are those of
 // package deploy.
 type Deployments interface {
-	Submit(req client.DeploymentRequest) (*client.Deployment, error)
+	Submit(req client.DeploymentRequest, by client.Actor) (*client.Deployment, error)
 	Get(id string) (*client.Deployment, error)
 	List(model string, limit int, after string) []*client.Deployment
 	Events(ctx context.Context, id string, from uint64, fn func(client.Event) error) error
-	Cancel(id string) error
-	Undeploy(model string) error
-	Rollback(model string, to int, reason string) (*client.Deployment, error)
-	Promote(model string, req client.PromoteRequest) (*client.Deployment, error)
-	Pin(model string, version int, pinned bool) error
+	Cancel(id string, by client.Actor) error
+	Undeploy(model string, by client.Actor) error
+	Rollback(model string, to int, reason string, by client.Actor) (*client.Deployment, error)
+	Promote(model string, req client.PromoteRequest, by client.Actor) (*client.Deployment, error)
+	Pin(model string, version int, pinned bool, by client.Actor) error
+	// Report returns what is kept of a deployment, or fault.NotFound.
+	Report(id string) (*client.Report, error)
+	// Audit returns at most limit entries of the audit log behind one with a sequence.
+	Audit(after uint64, limit int) (*client.AuditPage, error)
 }
 
 // Reports is what the node tells about itself.
@@ -52,7 +56,7 @@ type Reports interface {
 // Config bounds what a request may take.
 type Config struct {
 	SpecBytes int64 // most bytes of the body of a deployment request
-	PageSize  int   // deployments in one answer, where the request names no limit, and the most that it may name
+	PageSize  int   // deployments or entries in one answer, where the request names no limit, and the most that it may name
 }
 
 // Default returns the settings of a node.

@@ -67,7 +67,11 @@ func (r route) operation(schemas map[string]json.RawMessage) (map[string]any, er
 		if err != nil {
 			return nil, err
 		}
-		success["content"] = content("application/json", schema)
+		all := content("application/json", schema)
+		success["content"] = all
+		for _, form := range r.forms {
+			all[form] = schemaMember(json.RawMessage(`{"type":"string"}`))
+		}
 		if isStream {
 			success["content"] = map[string]any{eventLines: schemaMember(schema), eventStream: schemaMember(json.RawMessage(`{"type":"string"}`))}
 		}

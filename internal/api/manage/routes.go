@@ -9,6 +9,7 @@ import (
 	"verge/client"
 	"verge/internal/api"
 	"verge/internal/fault"
+	"verge/internal/report"
 )
 
 // Prefix is the path below which everything of this package lies.
@@ -31,6 +32,7 @@ type route struct {
 	answer       any // zero value of the answer's type; nil for none, stream for events, document for any object
 	status       int // of a success
 	parameters   []parameter
+	forms        []string // media types that the answer can have beside JSON
 }
 
 // parameter is what a request may say beside its path and body. in is "query" or
@@ -78,6 +80,11 @@ func routes() []route {
 				{"header", "Last-Event-ID", "integer", "the number of the last event that is not to be sent again, where from is not given"},
 			},
 		},
+		{
+			method: http.MethodGet, path: deployment + "/report", id: "getReport", summary: "Show all that is kept of a deployment, as JSON or in another form", serve: (*API).getReport,
+			answer: client.Report{}, status: http.StatusOK, parameters: []parameter{{"query", "format", "string", "json (the default), text, junit or html"}},
+			forms: []string{mediaType(report.Text), mediaType(report.JUnit), mediaType(report.HTML)},
+		},
 		{method: http.MethodPost, path: deployment + "/cancel", id: "cancelDeployment", summary: "End a deployment that has not switched", serve: (*API).cancelDeployment, status: http.StatusNoContent},
 		{method: http.MethodGet, path: Prefix + "/models", id: "listModels", summary: "Show the status of every model", serve: (*API).listModels, answer: client.ModelList{}, status: http.StatusOK},
 		{method: http.MethodGet, path: model, id: "getModel", summary: "Show the status of one model", serve: (*API).getModel, answer: client.ModelStatus{}, status: http.StatusOK},
@@ -85,6 +92,14 @@ func routes() []route {
 		{method: http.MethodPost, path: model + "/rollback", id: "rollback", summary: "Begin to serve an earlier version again", serve: (*API).rollback, body: client.RollbackRequest{}, answer: client.Deployment{}, status: http.StatusAccepted},
 		{method: http.MethodPost, path: model + "/promote", id: "promote", summary: "Deploy the version of a lower stage to a higher one", serve: (*API).promote, body: client.PromoteRequest{}, answer: client.Deployment{}, status: http.StatusAccepted},
 		{method: http.MethodPost, path: model + "/pin", id: "pin", summary: "Keep a version with all its files, or no longer", serve: (*API).pin, body: client.PinRequest{}, status: http.StatusNoContent},
+		{
+			method: http.MethodGet, path: Prefix + "/audit", id: "listAudit", summary: "List who changed what, the oldest first; the entries are chained by their hashes, which the node does not verify", serve: (*API).listAudit,
+			answer: client.AuditPage{}, status: http.StatusOK,
+			parameters: []parameter{
+				{"query", "after", "integer", "only those behind the entry with this sequence"},
+				{"query", "limit", "integer", "at most so many"},
+			},
+		},
 		{method: http.MethodGet, path: Prefix + "/device", id: "getDevice", summary: "Show what the node runs on", serve: (*API).getDevice, answer: client.Device{}, status: http.StatusOK},
 		{method: http.MethodGet, path: Prefix + "/runtimes", id: "listRuntimes", summary: "Show the inference libraries that the node found", serve: (*API).listRuntimes, answer: client.RuntimeList{}, status: http.StatusOK},
 		{method: http.MethodGet, path: Prefix + "/health", id: "getHealth", summary: "Show the last result of the health checks", serve: (*API).getHealth, answer: client.HealthStatus{}, status: http.StatusOK},
