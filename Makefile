@@ -60,6 +60,14 @@ race-short: runtime ## the tests of concurrent packages under the race detector
 race: runtime ## all tests under the race detector
 	CGO_ENABLED=1 VERGE_REQUIRE=$(NEEDED) $(GO) test -race -timeout 40m ./...
 
+.PHONY: faults
+faults: FAULTS_ROUNDS ?= 20
+faults: FAULTS_LOOP ?= 10000
+faults: runtime ## faults at every call of a deployment, kills there FAULTS_ROUNDS times, FAULTS_LOOP random kills; hours
+	FAULTS=all $(GO) test -count 1 -timeout 1h -v -run 'State|Cut' ./internal/deploy
+	FAULTS_ROUNDS=$(FAULTS_ROUNDS) FAULTS_LOOP=$(FAULTS_LOOP) FAULTS_KILLS=1000 FAULTS_ERRORS=1000 FAULTS_CUTS=1000 \
+		VERGE_REQUIRE=$(NEEDED),strace $(GO) test -count 1 -timeout 24h -v ./test/faults
+
 .PHONY: fuzz-short fuzz
 fuzz-short: ## every fuzz target for a few seconds
 	FUZZTIME=$(FUZZTIME) test/fuzz.sh

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -264,6 +265,30 @@ func TestAFullDiskLeavesNothingBehind(t *testing.T) {
 	}
 }
 
+func TestBytesThatCouldNotBeSyncedAreWrittenAnew(t *testing.T) {
+	data := bytesOf(3<<20, 6)
+	digest := artifact.Digest(data)
+	bad := &fs.PathError{Op: "sync", Path: "/secret/path", Err: syscall.EIO}
+	for name, file := range map[string]brokenFile{"synced": {failSync: bad}, "closed": {failClose: bad}} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			s := open(t, dir, 0)
+			s.WrapFiles(func(f artifact.PartialFile) artifact.PartialFile {
+				broken := file
+				broken.PartialFile = f
+				return &broken
+			})
+			err := s.Put(t.Context(), digest, bytes.NewReader(data), 0, int64(len(data)))
+			check(t, "Put", err, fault.Internal, "artifact store: sync: input/output error", "")
+			if s.Has(digest) || s.Received(digest) != 0 || exists(partial(dir, digest)) {
+				t.Errorf("the store has %v, received %d", s.Has(digest), s.Received(digest))
+			}
+			s.WrapFiles(func(f artifact.PartialFile) artifact.PartialFile { return f })
+			put(t, s, data)
+		})
+	}
+}
+
 func TestCutUploadsOfOthersMakeRoom(t *testing.T) {
 	s := open(t, t.TempDir(), 100)
 	first, second := bytesOf(80, 6), bytesOf(90, 7)
@@ -366,7 +391,7 @@ func TestChangedBytesAreNoticed(t *testing.T) {
 				changed := bytes.Clone(data)
 				changed[1<<20] ^= 1
 				return artifact.Digest(changed)
-			}(), "",
+			}(), hint,
 		},
 		"a file that is cut short": {
 			func(t *testing.T, path string) {
@@ -393,6 +418,17 @@ func TestChangedBytesAreNoticed(t *testing.T) {
 			check(t, "Recheck", s.Recheck(t.Context(), digest), test.kind, message, test.hint)
 			_, err := s.Load(digest)
 			check(t, "Load", err, test.kind, message, test.hint)
+			if s.Has(digest) {
+				t.Error("the store says that it has the artifact")
+			}
+			size, err := s.Size(digest)
+			check(t, fmt.Sprint("Size = ", size, ": it"), err, fault.NotFound, "artifact "+digest+": its file is damaged", hint)
+			put(t, s, data)
+			memory, err := s.Load(digest)
+			if err != nil || !s.Has(digest) {
+				t.Fatalf("Load after it was put again: %v", err)
+			}
+			memory.Close()
 		})
 	}
 }

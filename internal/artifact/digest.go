@@ -29,9 +29,9 @@ func Digest(data []byte) string {
 
 // corrupt says, with fault.Corrupt, that what went into sum has not the digest
 // that it should have, or nil.
-func corrupt(op, digest string, sum hash.Hash) error {
+func corrupt(op, digest string, sum hash.Hash, hint string) error {
 	if got := digestPrefix + hex.EncodeToString(sum.Sum(nil)); got != digest {
-		return fault.New(fault.Corrupt, op, "its bytes have %s", got).On("artifact " + digest)
+		return fault.New(fault.Corrupt, op, "its bytes have %s", got).On("artifact "+digest).WithHint("%s", hint)
 	}
 	return nil
 }

@@ -13,12 +13,16 @@ import (
 	"verge/internal/native"
 )
 
+// again is what to do about an artifact that is damaged: it is uploaded then.
+const again = "Deploy the model again."
+
 // Load returns the artifact's bytes in sealed, read-only memory, after they
 // were hashed there: what the caller sees has the digest, whatever becomes of
 // the disk. It fails with fault.NotFound, with fault.Corrupt when the bytes on
 // disk have changed, and with fault.Exhausted when memory runs out. The caller
 // closes the memory.
-func (s *Store) Load(digest string) (*native.Memory, error) {
+func (s *Store) Load(digest string) (_ *native.Memory, err error) {
+	defer func() { s.doubt(digest, err) }()
 	file, size, err := s.open("artifact.load", digest)
 	if err != nil {
 		return nil, err
@@ -37,13 +41,14 @@ func (s *Store) Load(digest string) (*native.Memory, error) {
 			sum.Write(rest[:n])
 			rest = rest[n:]
 		}
-		return corrupt("artifact.load", digest, sum)
+		return corrupt("artifact.load", digest, sum, again)
 	})
 }
 
 // Recheck reads the artifact again and returns nil where its bytes still have
 // the digest, fault.Corrupt where they have not and fault.NotFound where it is gone.
-func (s *Store) Recheck(ctx context.Context, digest string) error {
+func (s *Store) Recheck(ctx context.Context, digest string) (err error) {
+	defer func() { s.doubt(digest, err) }()
 	file, size, err := s.open("artifact.recheck", digest)
 	if err != nil {
 		return err
@@ -59,25 +64,30 @@ func (s *Store) Recheck(ctx context.Context, digest string) error {
 	case n != size:
 		return readError("artifact.recheck", digest, io.ErrUnexpectedEOF)
 	}
-	return corrupt("artifact.recheck", digest, sum)
+	return corrupt("artifact.recheck", digest, sum, again)
 }
 
 // open opens an artifact whose file has the size that it was stored with.
 func (s *Store) open(op, digest string) (*os.File, int64, error) {
-	size, err := s.Size(digest)
-	if err != nil {
+	if err := CheckDigest(digest); err != nil {
 		return nil, 0, err
+	}
+	s.mu.Lock()
+	size, ok := s.sizes[digest]
+	s.mu.Unlock()
+	if !ok {
+		return nil, 0, notFound(op, digest)
 	}
 	file, err := s.root.Open(blobName(digest))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, 0, fault.New(fault.NotFound, op, "its file is gone").On("artifact " + digest).WithHint("Deploy the model again.")
+		return nil, 0, fault.New(fault.NotFound, op, "its file is gone").On("artifact " + digest).WithHint(again)
 	}
 	if err != nil {
 		return nil, 0, diskError(op, err)
 	}
 	info, err := file.Stat()
 	if err == nil && (info.Size() != size || !info.Mode().IsRegular()) {
-		err = fault.New(fault.Corrupt, op, "its file has %d bytes, want %d", info.Size(), size).On("artifact " + digest).WithHint("Deploy the model again.")
+		err = fault.New(fault.Corrupt, op, "its file has %d bytes, want %d", info.Size(), size).On("artifact " + digest).WithHint(again)
 	}
 	if err != nil {
 		return nil, 0, fault.Join(err, file.Close())
@@ -85,9 +95,22 @@ func (s *Store) open(op, digest string) (*os.File, int64, error) {
 	return file, size, nil
 }
 
+// doubt notes that an artifact was found damaged or gone, so that it can be put again.
+// Its file stays as it is.
+func (s *Store) doubt(digest string, err error) {
+	if kind := fault.KindOf(err); err == nil || kind != fault.Corrupt && kind != fault.NotFound {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, ok := s.sizes[digest]; ok {
+		s.doubted[digest] = true
+	}
+}
+
 func readError(op, digest string, err error) error {
 	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
-		return fault.New(fault.Corrupt, op, "its file is cut short").On("artifact " + digest).WithHint("Deploy the model again.")
+		return fault.New(fault.Corrupt, op, "its file is cut short").On("artifact " + digest).WithHint(again)
 	}
 	return diskError(op, err)
 }

@@ -44,7 +44,8 @@ type uploader struct {
 
 // Put takes the bytes from offset to total of an artifact from r. When they are
 // all there and have the digest, the artifact is on disk, and Put returns nil;
-// that it was there already is no error, and nothing is read then.
+// that it was there already is no error, and nothing is read then. One that was found
+// damaged is replaced.
 //
 // An upload that r cuts short stays, and a later Put goes on where it ended;
 // it fails with what r failed with. Put fails, before it reads a byte, with
@@ -52,7 +53,7 @@ type uploader struct {
 // ended, and with fault.Exhausted when the budget or the file system has no
 // room for total bytes. It fails with fault.Corrupt, and forgets the upload,
 // when the bytes have another digest, and with fault.Exhausted, forgetting it
-// too, when the disk is full. Of several Puts of one artifact, one goes on and
+// too, when the disk is full; bytes that could not be synced are forgotten as well. Of several Puts of one artifact, one goes on and
 // the others wait for its end.
 func (s *Store) Put(ctx context.Context, digest string, r io.Reader, offset, total int64) error {
 	const op = "artifact.put"
@@ -73,11 +74,17 @@ func (s *Store) Put(ctx context.Context, digest string, r io.Reader, offset, tot
 	delete(s.uploads, digest)
 	if received == total && err == nil {
 		delete(s.partials, digest)
+		delete(s.doubted, digest)
 		s.sizes[digest] = total
 		return nil
 	}
 	s.partials[digest] = received
-	if kind := fault.KindOf(err); kind == fault.Corrupt || kind == fault.Exhausted || received == 0 {
+	if received == total { // after a sync that failed, what was written is not to be relied on
+		if _, statErr := s.root.Lstat(blobName(digest)); statErr == nil {
+			s.sizes[digest], s.doubted[digest] = total, true
+		}
+	}
+	if kind := fault.KindOf(err); kind == fault.Corrupt || kind == fault.Exhausted || received == 0 || received == total {
 		return fault.Join(err, s.dropPartial(digest))
 	}
 	return err
@@ -89,7 +96,7 @@ func (s *Store) begin(ctx context.Context, digest string, offset, total int64) (
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for {
-		if _, ok := s.sizes[digest]; ok {
+		if s.has(digest) {
 			return nil, nil
 		}
 		other := s.uploads[digest]
@@ -174,7 +181,7 @@ func (s *Store) receive(ctx context.Context, digest string, r io.Reader, offset,
 		err = fault.New(fault.Invalid, "artifact.put", "the upload ended after %d of %d bytes", received, total).On("artifact " + digest)
 	}
 	if err == nil {
-		if err = corrupt("artifact.put", digest, sum); err == nil {
+		if err = corrupt("artifact.put", digest, sum, ""); err == nil {
 			err = diskError("artifact.put", file.Sync())
 		}
 	}

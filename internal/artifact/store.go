@@ -32,6 +32,7 @@ type Store struct {
 	sizes    map[string]int64     // digest → size of every whole artifact
 	partials map[string]int64     // digest → bytes of every upload that is not whole
 	uploads  map[string]*uploader // digest → the Put that is going on
+	doubted  map[string]bool      // digest → its file is not to be relied on: it was found damaged, or its name may not be on disk
 }
 
 // Open opens the store in the state directory dir, which is made where it does
@@ -48,7 +49,7 @@ func Open(dir string, budget int64) (*Store, error) {
 	s := &Store{
 		root: root, budget: budget, create: createPartial,
 		free:  func() (int64, error) { return freeBytes(root) },
-		sizes: map[string]int64{}, partials: map[string]int64{}, uploads: map[string]*uploader{},
+		sizes: map[string]int64{}, partials: map[string]int64{}, uploads: map[string]*uploader{}, doubted: map[string]bool{},
 	}
 	if err := s.prepare(); err != nil {
 		return nil, fault.Join(diskError("artifact.open", err), root.Close())
@@ -69,6 +70,12 @@ func (s *Store) prepare() error {
 			return err
 		}
 	}
+	// A file lasts when its name does, and that of each directory above it.
+	for _, dir := range []string{path.Dir(blobDir), "."} {
+		if err := s.syncDir(dir); err != nil {
+			return err
+		}
+	}
 	return fs.WalkDir(s.root.FS(), blobDir, func(name string, entry fs.DirEntry, err error) error {
 		if err != nil || !entry.Type().IsRegular() {
 			return err
@@ -86,26 +93,34 @@ func (s *Store) prepare() error {
 	})
 }
 
-// Has reports whether the store holds all bytes of the artifact.
+// Has reports whether the store holds all bytes of the artifact. It does not where they
+// were found damaged: they stay, and the artifact can be put again.
 func (s *Store) Has(digest string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	_, ok := s.sizes[digest]
-	return ok
+	return s.has(digest)
 }
 
-// Size returns an artifact's size in bytes, or fault.NotFound.
+// has is Has. The caller holds mu.
+func (s *Store) has(digest string) bool {
+	_, ok := s.sizes[digest]
+	return ok && !s.doubted[digest]
+}
+
+// Size returns an artifact's size in bytes, or fault.NotFound where the store has it not.
 func (s *Store) Size(digest string) (int64, error) {
 	if err := CheckDigest(digest); err != nil {
 		return 0, err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	size, ok := s.sizes[digest]
-	if !ok {
+	if s.doubted[digest] {
+		return 0, fault.New(fault.NotFound, "artifact.size", "its file is damaged").On("artifact " + digest).WithHint(again)
+	}
+	if !s.has(digest) {
 		return 0, notFound("artifact.size", digest)
 	}
-	return size, nil
+	return s.sizes[digest], nil
 }
 
 // Received returns how many bytes of an artifact that is not whole are there:
@@ -145,8 +160,10 @@ func (s *Store) Usage() Usage {
 // usage leaves the upload of one digest out. The caller holds mu.
 func (s *Store) usage(except string) Usage {
 	u := Usage{Artifacts: len(s.sizes), Budget: s.budget}
-	for _, size := range s.sizes {
-		u.Used += size
+	for digest, size := range s.sizes {
+		if digest != except {
+			u.Used += size
+		}
 	}
 	for digest, size := range s.partials {
 		if up := s.uploads[digest]; up != nil {
@@ -181,6 +198,7 @@ func (s *Store) Remove(digest string) error {
 		return diskError("artifact.remove", err)
 	}
 	delete(s.sizes, digest)
+	delete(s.doubted, digest)
 	return s.syncDir(path.Dir(blobName(digest)))
 }
 

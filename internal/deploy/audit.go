@@ -181,7 +181,7 @@ func mark(tx *bbolt.Tx, key string) (m client.AuditMark, err error) {
 // verifies them. One that is no entry any more is fault.Corrupt, and named.
 func (s *store) audit(after uint64, limit int) (*client.AuditPage, error) {
 	page := &client.AuditPage{Entries: []client.AuditEntry{}}
-	err := s.db.View(func(tx *bbolt.Tx) (err error) {
+	err := s.view(func(tx *bbolt.Tx) (err error) {
 		if page.Anchor, err = mark(tx, auditAnchor); err != nil {
 			return err
 		}
@@ -208,7 +208,7 @@ func (s *store) audit(after uint64, limit int) (*client.AuditPage, error) {
 		return nil
 	})
 	if err != nil {
-		return nil, readFault(err)
+		return nil, storageFault(err)
 	}
 	return page, nil
 }

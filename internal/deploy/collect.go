@@ -11,8 +11,19 @@ import (
 )
 
 // trim forgets the oldest ended deployments beyond the limit, and artifacts that
-// nothing refers to. m.mu is held.
-func (m *Manager) trim() error {
+// nothing refers to. The deployment that has just ended stays, and those of versions that are
+// kept: by a clock that was set back, they may be the oldest. m.mu is held.
+func (m *Manager) trim(last string) error {
+	records, err := m.store.models()
+	if err != nil {
+		return err
+	}
+	stay := map[string]bool{last: true}
+	for _, record := range records {
+		for _, release := range record.kept() {
+			stay[release.Deployment] = true
+		}
+	}
 	var ended []*client.Deployment
 	for _, d := range m.known {
 		if d.Phase.Final() {
@@ -23,6 +34,9 @@ func (m *Manager) trim() error {
 	var old []string
 	if len(ended) > m.host.KeepDeployments {
 		for _, d := range ended[m.host.KeepDeployments:] {
+			if stay[d.ID] {
+				continue
+			}
 			old = append(old, d.ID)
 			delete(m.known, d.ID)
 			delete(m.logs, d.ID)

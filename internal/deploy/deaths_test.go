@@ -71,6 +71,7 @@ func TestBytesThatWereRolledBackComeBackOnRequestOnly(t *testing.T) {
 	if d := n.deploy(base, "digits.onnx"); d.Phase != client.PhaseCommitted {
 		t.Errorf("other bytes ended %s: %+v", d.Phase, d.Error)
 	}
+	req = n.request(base, "digits-bad.onnx") // nothing needed them
 	req.Retry = true
 	if d := n.wait(n.submit(req).ID); d.Phase != client.PhaseCommitted {
 		t.Errorf("a retry ended %s: %+v", d.Phase, d.Error)

@@ -2,6 +2,7 @@ package deploy
 
 import (
 	"bytes"
+	"errors"
 	"log/slog"
 
 	"verge/client"
@@ -20,7 +21,7 @@ var (
 
 // JournalLines returns the moves in the journal, oldest first.
 func (m *Manager) JournalLines() ([][2]client.Phase, error) {
-	all, err := readAll[move](m.store.db, bucketJournal)
+	all, err := readAll[move](m.store, bucketJournal)
 	var lines [][2]client.Phase
 	for _, one := range all {
 		lines = append(lines, [2]client.Phase{one.From, one.To})
@@ -46,6 +47,19 @@ func (m *Manager) BreakState() { m.store.close() }
 func PreprocessOf(data []byte, inputs []inference.Spec) map[string]client.Preprocess {
 	file := modelfile.File{Bytes: bytes.NewReader(data), Size: int64(len(data))}
 	return openEmbedded(&deployfile.File{}, file, slog.New(slog.DiscardHandler)).preprocess(inputs)
+}
+
+// WriteSum sums the records of a state file up.
+var WriteSum = writeSum
+
+// ReadState reads a state file that a node is about to use, and returns the sum of its
+// records.
+func ReadState(data []byte) (sum string, err error) {
+	f, err := readState(data)
+	if err != nil {
+		return "", err
+	}
+	return string(f.sum.text()), errors.Join(f.known(), f.check())
 }
 
 // Act writes so many acts to the audit log, in one transaction.

@@ -406,7 +406,7 @@ func (m *Manager) finished(r *run) {
 			delete(m.waiting, r.d.Model)
 		}
 	}
-	err := m.trim()
+	err := m.trim(r.d.ID)
 	m.mu.Unlock()
 	m.tidy(err)
 }

@@ -2,9 +2,11 @@ package deploy
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"verge/internal/dataset"
 	"verge/internal/deployfile"
@@ -75,6 +77,31 @@ func (m *Manager) open(artifacts map[string]string, variant int) (files memory, 
 		}
 	}
 	return files, nil
+}
+
+// reopen is open for a version that has served before. What the system does not give at
+// once, such as a file for want of descriptors, it is asked for a few times more: nobody is
+// there to ask for that version again.
+func (m *Manager) reopen(ctx context.Context, artifacts map[string]string, variant int) (memory, error) {
+	const (
+		tries = 6
+		first = 100 * time.Millisecond // doubles: 3 seconds in all
+	)
+	for try, pause := 1, first; ; try, pause = try+1, 2*pause {
+		files, err := m.open(artifacts, variant)
+		switch kind := fault.KindOf(err); {
+		case err == nil, kind == fault.Corrupt, kind == fault.NotFound, kind == fault.Invalid, try == tries:
+			return files, err
+		}
+		m.host.Log.Warn("stored model was not read, and is tried again", "err", err)
+		timer := time.NewTimer(pause)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return memory{}, ctx.Err()
+		}
+	}
 }
 
 // data brings a file beside the model into memory, where that has a bound. It fails with

@@ -387,8 +387,8 @@ func TestStateOfAVersionWithoutReportsIsTakenOver(t *testing.T) {
 	}
 	m.close()
 	edit(t, n.dir, func(tx *bbolt.Tx) error {
-		if got := string(tx.Bucket([]byte("meta")).Get([]byte("schema"))); got != "2" {
-			t.Errorf("the schema is %s, want 2", got)
+		if got := string(tx.Bucket([]byte("meta")).Get([]byte("schema"))); got != "3" {
+			t.Errorf("the schema is %s, want 3", got)
 		}
 		return nil
 	})

@@ -349,14 +349,14 @@ func dropOldest[T any](all []T, over int) (kept []T, still int) {
 
 // report returns what is kept of a deployment, or nil.
 func (s *store) report(id string) (*reported, error) {
-	return readOne[reported](s.db, bucketReports, id)
+	return readOne[reported](s, bucketReports, id)
 }
 
 // forgetReports removes reports of deployments that are not known: an earlier build, which
 // knows no reports, has forgotten them.
 func (s *store) forgetReports(known func(id string) bool) error {
 	var gone [][]byte
-	err := s.db.View(func(tx *bbolt.Tx) error {
+	err := s.view(func(tx *bbolt.Tx) error {
 		return tx.Bucket([]byte(bucketReports)).ForEach(func(id, _ []byte) error {
 			if !known(string(id)) {
 				gone = append(gone, slices.Clone(id))
@@ -365,16 +365,16 @@ func (s *store) forgetReports(known func(id string) bool) error {
 		})
 	})
 	if err != nil || len(gone) == 0 {
-		return readFault(err)
+		return storageFault(err)
 	}
-	return storageFault(s.db.Update(func(tx *bbolt.Tx) error {
+	return s.update(func(tx *bbolt.Tx) error {
 		for _, id := range gone {
 			if err := tx.Bucket([]byte(bucketReports)).Delete(id); err != nil {
 				return fmt.Errorf("forget the report of %s: %w", id, err)
 			}
 		}
 		return nil
-	}))
+	})
 }
 
 // Report returns what is kept of a deployment; while it goes on, what is known so far. Of

@@ -3,11 +3,13 @@ package deploy_test
 import (
 	"bytes"
 	"crypto/sha256"
+	"errors"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -18,6 +20,7 @@ import (
 	"verge/client"
 	"verge/internal/deploy"
 	"verge/internal/fault"
+	"verge/internal/native"
 )
 
 func TestEveryWalkThroughTheMovesEndsAndServesOnlyAfterTheSwitch(t *testing.T) {
@@ -308,7 +311,7 @@ func edit(tb testing.TB, dir string, change func(*bbolt.Tx) error) string {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	if err := db.Update(change); err != nil {
+	if err := db.Update(func(tx *bbolt.Tx) error { return errors.Join(change(tx), deploy.WriteSum(tx)) }); err != nil {
 		tb.Fatal(err)
 	}
 	if err := db.Close(); err != nil {
@@ -327,11 +330,11 @@ func TestAStateThatCannotBeUsedIsRefusedAndLeft(t *testing.T) {
 		message, hint string
 	}{
 		"a newer schema": {
-			put("meta", "schema", "3"), fault.Unsupported, "state has schema 3, this build knows 2",
+			put("meta", "schema", "4"), fault.Unsupported, "state has schema 4, this build knows 3",
 			"Use the newer verge that wrote it, or name another directory with --state-dir.",
 		},
 		"a schema that is no number": {
-			put("meta", "schema", "x"), fault.Unsupported, "state has schema x, this build knows 2",
+			put("meta", "schema", "x"), fault.Unsupported, "state has schema x, this build knows 3",
 			"Use the newer verge that wrote it, or name another directory with --state-dir.",
 		},
 		"a deployment that is no JSON": {
@@ -364,6 +367,8 @@ func TestAStateThatCannotBeUsedIsRefusedAndLeft(t *testing.T) {
 	}
 }
 
+const cutHint = "Bring state.db back from a copy, or move it away to start with an empty state and deploy the models again."
+
 func TestAFileThatIsNoStateIsRefused(t *testing.T) {
 	n := newNode(t, t.TempDir())
 	host := n.host()
@@ -373,7 +378,7 @@ func TestAFileThatIsNoStateIsRefused(t *testing.T) {
 	}
 	_, err := deploy.Open(host)
 	check(t, "Open", err, fault.Corrupt, host.StatePath+": invalid database",
-		"Move state.db away to start with an empty state; the models in artifacts/ are kept.")
+		cutHint)
 }
 
 func TestAStateThatWasCutOffIsRefused(t *testing.T) {
@@ -391,7 +396,7 @@ func TestAStateThatWasCutOffIsRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err := deploy.Open(host)
-		if fault.KindOf(err) != fault.Corrupt || fault.HintOf(err) != "Move state.db away to start with an empty state; the models in artifacts/ are kept." {
+		if fault.KindOf(err) != fault.Corrupt || fault.HintOf(err) != cutHint {
 			t.Errorf("%d bytes: %v (hint %q), want corrupt", size, err, fault.HintOf(err))
 		}
 		if left, _ := os.ReadFile(host.StatePath); len(left) != size {
@@ -458,5 +463,45 @@ func TestAMoveThatCannotBeWrittenDoesNotHappen(t *testing.T) {
 	n = newNode(t, dir)
 	if d, err := n.manager.Get(id); err != nil || d.Phase != client.PhaseFailed {
 		t.Errorf("after a start it is %+v, %v", d, err)
+	}
+}
+
+// unwilling is a store that fails to give its files a few times.
+type unwilling struct {
+	deploy.Artifacts
+	fails atomic.Int32
+	err   error
+}
+
+func (u *unwilling) Load(digest string) (*native.Memory, error) {
+	if u.fails.Add(-1) >= 0 {
+		return nil, u.err
+	}
+	return u.Artifacts.Load(digest)
+}
+
+func TestAModelThatIsNotReadAtOnceAfterARestartIsTriedAgain(t *testing.T) {
+	for name, test := range map[string]struct {
+		err    error
+		serves bool
+	}{
+		"too many open files": {fault.New(fault.Internal, "artifact.load", "too many open files"), true},
+		"damaged":             {fault.New(fault.Corrupt, "artifact.load", "its bytes have changed"), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			n := newNode(t, dir)
+			n.deploy(base, "digits.onnx")
+			n.close()
+			n = newNodeWith(t, dir, func(h *deploy.Host) {
+				u := &unwilling{Artifacts: h.Artifacts, err: test.err}
+				u.fails.Store(2)
+				h.Artifacts = u
+			})
+			n.manager.Restore()
+			if serves := len(n.manager.Serving()) == 1; serves != test.serves {
+				t.Errorf("it serves: %v, want %v", serves, test.serves)
+			}
+		})
 	}
 }

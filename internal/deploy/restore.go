@@ -19,6 +19,7 @@ func (m *Manager) recover() error {
 	}
 	for _, d := range all {
 		m.known[d.ID] = d
+		m.used[d.Digest] = true // so that it goes where nothing needs it any more
 		if d.Phase.Final() {
 			continue
 		}
@@ -131,7 +132,7 @@ func (m *Manager) reload(ctx context.Context, model string, rel *release) (*Serv
 	if err != nil {
 		return nil, err
 	}
-	bytes, err := m.open(rel.Artifacts, rel.variant())
+	bytes, err := m.reopen(ctx, rel.Artifacts, rel.variant())
 	if err != nil {
 		return nil, err
 	}

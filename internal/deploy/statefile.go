@@ -25,15 +25,19 @@ const opOpen = "deploy.open"
 // fault.Corrupt when it cannot be read.
 func openStore(path string) (*store, error) {
 	info, err := os.Stat(path)
-	if errors.Is(err, fs.ErrNotExist) || err == nil && info.Mode().IsRegular() && info.Size() == 0 {
-		if err = createState(path); err != nil {
-			return nil, err
-		}
+	isNew := errors.Is(err, fs.ErrNotExist) || err == nil && info.Mode().IsRegular() && info.Size() == 0
+	if isNew {
+		err = createState(path)
+	} else {
+		err = checkWhole(path)
 	}
-	if err = checkWhole(path); err != nil {
+	if err != nil {
 		return nil, err
 	}
 	kept, err := keepOlder(path)
+	if err == nil && !isNew {
+		err = renewState(path)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -45,22 +49,30 @@ func openStore(path string) (*store, error) {
 	return s, nil
 }
 
-// createState makes an empty state file under another name, and gives it its own
-// when all of it is on disk: neither a full disk nor a power cut leaves half of one.
+// createState makes an empty state file.
 func createState(path string) error {
-	draft := path + ".new"
-	if err := os.Remove(draft); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return stateFault(draft, err)
+	return draft(path, func(name string) error {
+		s, err := openState(name)
+		if err != nil {
+			return err
+		}
+		return s.close()
+	})
+}
+
+// draft makes a state file under another name, and gives it its own when all of it is on
+// disk: neither a full disk nor a power cut leaves half of one.
+func draft(path string, fill func(name string) error) error {
+	name := path + ".new"
+	if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return stateFault(name, err)
 	}
-	s, err := openState(draft)
+	err := fill(name)
 	if err == nil {
-		err = s.close()
-	}
-	if err == nil {
-		err = rename(draft, path)
+		err = rename(name, path)
 	}
 	if err != nil {
-		os.Remove(draft) //nolint:errcheck,gosec // the first error counts
+		os.Remove(name) //nolint:errcheck,gosec // the first error counts
 		return stateFault(path, err)
 	}
 	return nil
@@ -78,27 +90,56 @@ func rename(from, to string) error {
 	return errors.Join(dir.Sync(), dir.Close())
 }
 
-// checkWhole refuses a file that was cut off: reading on behind its end would be a
-// signal that ends the process. Read-only, the file is not looked into yet.
+// checkWhole refuses a state file that is damaged, before anything of it is used or written.
 func checkWhole(path string) error {
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: time.Second, ReadOnly: true})
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: time.Second, ReadOnly: true}) // for the lock
 	if err != nil {
 		return stateFault(path, err)
 	}
-	defer db.Close() //nolint:errcheck // only read
-	need := int64(0)
-	err = db.View(func(tx *bbolt.Tx) error {
-		need = tx.Size()
-		return nil
-	})
-	info, statErr := os.Stat(path)
-	if err = errors.Join(err, statErr); err != nil {
+	defer db.Close()               //nolint:errcheck // only read
+	data, err := os.ReadFile(path) //nolint:gosec // the state directory is the owner's choice
+	if err != nil {
 		return stateFault(path, err)
 	}
-	if info.Size() < need {
-		return stateFault(path, fmt.Errorf("the file has %d bytes, its content takes %d", info.Size(), need))
+	file, err := readState(data)
+	if err == nil {
+		err = file.known()
 	}
-	return nil
+	if err == nil {
+		err = file.check()
+	}
+	return stateFault(path, err)
+}
+
+// renewState writes a state file that is whole anew. What is read from then on is what is on
+// disk, also after a sync that failed; and the new file's list of free pages, which no sum
+// covers, is made from its content. Where there is no room, the file stays as it is.
+func renewState(path string) error {
+	old, err := bbolt.Open(path, 0o600, &bbolt.Options{Timeout: time.Second, ReadOnly: true})
+	if err != nil {
+		return stateFault(path, err)
+	}
+	defer old.Close() //nolint:errcheck // only read
+	err = draft(path, func(name string) error {
+		renewed, openErr := bbolt.Open(name, 0o600, &bbolt.Options{Timeout: time.Second})
+		if openErr != nil {
+			return openErr
+		}
+		return errors.Join(bbolt.Compact(renewed, old, 0), renewed.Close())
+	})
+	if fault.KindOf(err) == fault.Exhausted {
+		return nil
+	}
+	return err
+}
+
+// known refuses a schema that this build does not know.
+func (f *stateFile) known() error {
+	if number, err := strconv.Atoi(f.schema); f.schema == "" || err == nil && number > 0 && number <= schema {
+		return nil // "" is found by check
+	}
+	return fault.New(fault.Unsupported, opOpen, "state has schema %s, this build knows %d", f.schema, schema).
+		WithHint("Use the newer verge that wrote it, or name another directory with --state-dir.")
 }
 
 // openState opens a state file, which it makes where there is none.
@@ -119,6 +160,8 @@ func openState(path string) (*store, error) {
 func stateFault(path string, err error) error {
 	var known *fault.Error
 	switch {
+	case err == nil:
+		return nil
 	case errors.As(err, &known):
 		return err
 	case errors.Is(err, bolterrors.ErrTimeout):
@@ -129,11 +172,11 @@ func stateFault(path string, err error) error {
 		return storageFault(err)
 	}
 	return fault.New(fault.Corrupt, opOpen, "%w", err).On(path).
-		WithHint("Move %s away to start with an empty state; the models in artifacts/ are kept.", filepath.Base(path))
+		WithHint("Bring %s back from a copy, or move it away to start with an empty state and deploy the models again.", filepath.Base(path))
 }
 
 func (s *store) prepare() error {
-	return s.db.Update(func(tx *bbolt.Tx) error {
+	return s.update(func(tx *bbolt.Tx) error {
 		meta, err := tx.CreateBucketIfNotExists([]byte(bucketMeta))
 		if err != nil {
 			return fmt.Errorf("make bucket: %w", err)

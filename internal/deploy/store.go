@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"sync"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -20,11 +21,11 @@ import (
 )
 
 // schema is the layout of the state file that this build reads and writes.
-const schema = 2
+const schema = 3
 
 // The buckets of the state file.
 const (
-	bucketMeta        = "meta"        // "schema" → decimal number
+	bucketMeta        = "meta"        // "schema" → decimal number; keySum; "running"
 	bucketModels      = "models"      // model name → modelRecord
 	bucketDeployments = "deployments" // deployment id → client.Deployment
 	bucketJournal     = "journal"     // sequence number, 8 bytes big-endian → move
@@ -109,11 +110,61 @@ type move struct {
 // store is the state file. Each method is one transaction, synced to disk
 // before it returns.
 type store struct {
-	db   *bbolt.DB
+	db *bbolt.DB
+
+	mu    sync.Mutex // guards doubt, and is held during a transaction that writes
+	doubt error      // why the file is not used any more; nil while it is
+
 	kept string // copy of the file as an older build left it; "" where it was not upgraded
 }
 
 func (s *store) close() error { return s.db.Close() }
+
+// update is one transaction that writes. One that failed before its last write has never
+// been. Where the sync of its last write failed, the file reads as if the transaction were
+// there, and the disk may not have it; the system will not write it again. What is to be
+// said of it then, only the next start can find out, which reads the file once and writes it
+// anew. Until then it is neither read nor written.
+func (s *store) update(fn func(*bbolt.Tx) error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.doubt != nil {
+		return s.doubt
+	}
+	before := 0
+	err := s.db.Update(func(tx *bbolt.Tx) error {
+		before = tx.ID() - 1
+		if err := fn(tx); err != nil {
+			return err
+		}
+		return writeSum(tx)
+	})
+	if err == nil || before == 0 {
+		return storageFault(err)
+	}
+	now := 0
+	if readErr := s.db.View(func(tx *bbolt.Tx) error { now = tx.ID(); return nil }); readErr != nil || now == before {
+		return storageFault(errors.Join(err, readErr))
+	}
+	s.doubt = fault.New(fault.Unavailable, "deploy.state", "the state file may not be on disk as it was written: %w", cause(err)).
+		WithHint("Look at the disk, and restart the node: what serves goes on serving until then.")
+	return s.doubt
+}
+
+// view is one transaction that reads.
+func (s *store) view(fn func(*bbolt.Tx) error) error {
+	if err := s.doubted(); err != nil {
+		return err
+	}
+	return s.db.View(fn)
+}
+
+// doubted says why the file is not used any more, or nil.
+func (s *store) doubted() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.doubt
+}
 
 // tombstone says that a model was rolled back, so that it does not come back unasked.
 type tombstone struct {
@@ -147,7 +198,7 @@ func moved(d *client.Deployment, from client.Phase) step { return step{d, from} 
 
 // save writes a change.
 func (s *store) save(c change) error {
-	return storageFault(s.db.Update(func(tx *bbolt.Tx) error {
+	return s.update(func(tx *bbolt.Tx) error {
 		for _, step := range c.steps {
 			d := step.deployment
 			if err := put(tx, bucketDeployments, d.ID, d); err != nil {
@@ -190,12 +241,12 @@ func (s *store) save(c change) error {
 			return put(tx, bucketTombstones, c.tombstone.Digest, c.tombstone)
 		}
 		return nil
-	}))
+	})
 }
 
 // buried returns the tombstone of a digest, or nil.
 func (s *store) buried(digest string) (*tombstone, error) {
-	return readOne[tombstone](s.db, bucketTombstones, digest)
+	return readOne[tombstone](s, bucketTombstones, digest)
 }
 
 // running is the key in bucketMeta that is there while a node runs.
@@ -203,7 +254,7 @@ const running = "running"
 
 // begin notes that a node runs, and says whether the one before died.
 func (s *store) begin(now time.Time) (died bool, err error) {
-	err = s.db.Update(func(tx *bbolt.Tx) error {
+	err = s.update(func(tx *bbolt.Tx) error {
 		meta := tx.Bucket([]byte(bucketMeta))
 		if died = meta.Get([]byte(running)) != nil; died {
 			entry := client.AuditEntry{Time: now, Act: client.ActStartAfterDeath, By: byNode()}
@@ -213,33 +264,36 @@ func (s *store) begin(now time.Time) (died bool, err error) {
 		}
 		return meta.Put([]byte(running), []byte("1"))
 	})
-	return died, storageFault(err)
+	return died, err
 }
 
 // end notes that the node ends by itself.
 func (s *store) end() error {
-	err := s.db.Update(func(tx *bbolt.Tx) error {
+	if err := s.doubted(); err != nil {
+		return nil //nolint:nilerr // it was told when it came up
+	}
+	err := s.update(func(tx *bbolt.Tx) error {
 		return tx.Bucket([]byte(bucketMeta)).Delete([]byte(running))
 	})
-	if errors.Is(err, bolterrors.ErrDatabaseNotOpen) {
+	if errors.Is(err, errClosed) {
 		return nil // then nothing can be written
 	}
-	return storageFault(err)
+	return err
 }
 
 // model returns the record of a model, or nil.
 func (s *store) model(name string) (*modelRecord, error) {
-	return readOne[modelRecord](s.db, bucketModels, name)
+	return readOne[modelRecord](s, bucketModels, name)
 }
 
 // models returns every model's record, by name.
 func (s *store) models() ([]*modelRecord, error) {
-	return readAll[modelRecord](s.db, bucketModels)
+	return readAll[modelRecord](s, bucketModels)
 }
 
 // choice returns what was chosen before, or nil.
 func (s *store) choice(key string) (*remembered, error) {
-	return readOne[remembered](s.db, bucketChoices, key)
+	return readOne[remembered](s, bucketChoices, key)
 }
 
 // maxChoices is how many choices are remembered.
@@ -247,7 +301,7 @@ const maxChoices = 256
 
 // remember writes a choice, in the place of the oldest where there are many.
 func (s *store) remember(key string, chosen remembered) error {
-	return storageFault(s.db.Update(func(tx *bbolt.Tx) error {
+	return s.update(func(tx *bbolt.Tx) error {
 		bucket := tx.Bucket([]byte(bucketChoices))
 		count, oldest, since := 0, []byte(nil), time.Time{}
 		err := bucket.ForEach(func(k, raw []byte) error {
@@ -265,24 +319,24 @@ func (s *store) remember(key string, chosen remembered) error {
 			return fmt.Errorf("forget a choice: %w", err)
 		}
 		return put(tx, bucketChoices, key, chosen)
-	}))
+	})
 }
 
 // unchoose removes a choice.
 func (s *store) unchoose(key string) error {
-	return storageFault(s.db.Update(func(tx *bbolt.Tx) error {
+	return s.update(func(tx *bbolt.Tx) error {
 		return tx.Bucket([]byte(bucketChoices)).Delete([]byte(key))
-	}))
+	})
 }
 
 // deployments returns every deployment, in no useful order.
 func (s *store) deployments() ([]*client.Deployment, error) {
-	return readAll[client.Deployment](s.db, bucketDeployments)
+	return readAll[client.Deployment](s, bucketDeployments)
 }
 
 // forget deletes deployments and all but the newest journal lines.
 func (s *store) forget(ids []string, keepJournal int) error {
-	return storageFault(s.db.Update(func(tx *bbolt.Tx) error {
+	return s.update(func(tx *bbolt.Tx) error {
 		for _, id := range ids {
 			for _, bucket := range []string{bucketDeployments, bucketReports} {
 				if err := tx.Bucket([]byte(bucket)).Delete([]byte(id)); err != nil {
@@ -301,7 +355,7 @@ func (s *store) forget(ids []string, keepJournal int) error {
 			}
 		}
 		return nil
-	}))
+	})
 }
 
 func put(tx *bbolt.Tx, bucket, key string, value any) error {
@@ -314,9 +368,9 @@ func put(tx *bbolt.Tx, bucket, key string, value any) error {
 
 // readOne returns a record, or nil where there is none. It fails with fault.Corrupt for
 // one that cannot be read.
-func readOne[T any](db *bbolt.DB, bucket, key string) (*T, error) {
+func readOne[T any](s *store, bucket, key string) (*T, error) {
 	var value *T
-	err := db.View(func(tx *bbolt.Tx) error {
+	err := s.view(func(tx *bbolt.Tx) error {
 		raw := tx.Bucket([]byte(bucket)).Get([]byte(key))
 		if raw == nil {
 			return nil
@@ -328,22 +382,14 @@ func readOne[T any](db *bbolt.DB, bucket, key string) (*T, error) {
 		return nil
 	})
 	if err != nil {
-		return nil, readFault(err)
+		return nil, storageFault(err)
 	}
 	return value, nil
 }
 
-// readFault says what a failed reading means.
-func readFault(err error) error {
-	if _, known := errors.AsType[*fault.Error](err); known {
-		return err
-	}
-	return storageFault(err)
-}
-
-func readAll[T any](db *bbolt.DB, bucket string) ([]*T, error) {
+func readAll[T any](s *store, bucket string) ([]*T, error) {
 	var all []*T
-	err := db.View(func(tx *bbolt.Tx) error {
+	err := s.view(func(tx *bbolt.Tx) error {
 		return tx.Bucket([]byte(bucket)).ForEach(func(key, raw []byte) error {
 			value := new(T)
 			if err := json.Unmarshal(raw, value); err != nil {
@@ -354,14 +400,20 @@ func readAll[T any](db *bbolt.DB, bucket string) ([]*T, error) {
 		})
 	})
 	if err != nil {
-		return nil, readFault(err)
+		return nil, storageFault(err)
 	}
 	return all, nil
 }
 
+// errClosed is the cause where the state file was closed.
+var errClosed = errors.New("the node is stopping")
+
 // storageFault says what a failed write means.
 func storageFault(err error) error {
 	const op = "deploy.state"
+	if _, known := errors.AsType[*fault.Error](err); known {
+		return err
+	}
 	switch {
 	case err == nil:
 		return nil
@@ -372,7 +424,7 @@ func storageFault(err error) error {
 		return fault.New(fault.Unavailable, op, "write the state file: %w", cause(err)).
 			WithHint("Make the state directory writable for the user who runs the node.")
 	case errors.Is(err, bolterrors.ErrDatabaseNotOpen):
-		return fault.New(fault.Unavailable, op, "the node is stopping")
+		return fault.New(fault.Unavailable, op, "%w", errClosed)
 	}
 	return fault.New(fault.Internal, op, "write the state file: %w", cause(err))
 }

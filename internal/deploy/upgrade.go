@@ -17,12 +17,15 @@ import (
 //	2  releases that are kept beside the one that serves, choices, tombstones, reports, the
 //	   audit log, records of stages. A build that knows only 1 would lose some of them when
 //	   it writes a record.
+//	3  the sum of the records that serving needs. A build that knows only 2 would not keep it
+//	   right.
 
 // upgrades returns, for each schema but the last, what makes a file of it one of the next:
 // a step of the transaction in which openState prepares the file.
 func upgrades() map[int]func(*bbolt.Tx) error {
 	return map[int]func(*bbolt.Tx) error{
 		1: func(*bbolt.Tx) error { return nil }, // what is new is made where it is missing
+		2: func(*bbolt.Tx) error { return nil }, // every transaction ends with the sum
 	}
 }
 

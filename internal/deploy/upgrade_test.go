@@ -48,8 +48,8 @@ func TestAStateOfAnOlderSchemaIsCopiedUpgradedAndServesAgain(t *testing.T) {
 		t.Errorf("the copy: %v (%v)", info, err)
 	}
 	edit(t, dir, func(tx *bbolt.Tx) error {
-		if got := string(tx.Bucket([]byte("meta")).Get([]byte("schema"))); got != "2" {
-			t.Errorf("the schema is %q, want 2", got)
+		if got := string(tx.Bucket([]byte("meta")).Get([]byte("schema"))); got != "3" {
+			t.Errorf("the schema is %q, want 3", got)
 		}
 		return nil
 	})

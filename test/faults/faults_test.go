@@ -22,7 +22,16 @@ import (
 
 const digits = "../../examples/digits/"
 
-func TestMain(m *testing.M) { nodetest.Main(m) }
+func TestMain(m *testing.M) {
+	if len(os.Args) > 2 && os.Args[1] == "trace" {
+		os.Exit(traceMain(os.Args[2:]))
+	}
+	nodetest.Main(m, func() {
+		for _, dir := range leftovers.dirs {
+			os.RemoveAll(dir)
+		}
+	})
+}
 
 // deploy deploys the good model under a name, and returns what it answers to ask.
 func deploy(t *testing.T, node *nodetest.Node, name string) {

@@ -25,8 +25,9 @@ import (
 // Patience is how long a test waits for what takes well under a second.
 const Patience = 60 * time.Second
 
-// Main runs the tests, or this process is a worker, or a probe of a vendor's library.
-func Main(m *testing.M) {
+// Main runs the tests, and after them what is to be done then; or this process is a worker,
+// or a probe of a vendor's library.
+func Main(m *testing.M, after ...func()) {
 	if len(os.Args) > 2 && os.Args[1] == "probe" {
 		if err := vendorprobe.Main(os.Args[2], os.Args[3:], os.Stdout); err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -41,7 +42,11 @@ func Main(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	os.Exit(m.Run())
+	status := m.Run()
+	for _, do := range after {
+		do()
+	}
+	os.Exit(status)
 }
 
 // Node is a node of a test.
