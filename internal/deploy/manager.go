@@ -249,7 +249,7 @@ func (m *Manager) start(name string, file *deployfile.File, req client.Deploymen
 	if err != nil {
 		return nil, fault.New(fault.Internal, "deploy.submit", "write the deployment file: %w", err)
 	}
-	if _, busy := m.busy[name]; version == 0 && !req.Again && !busy {
+	if _, busy := m.busy[name]; version == 0 && !req.Again && !req.Retry && !busy {
 		if d := m.same(name, req.Artifacts, resolved); d != nil {
 			return d, nil
 		}

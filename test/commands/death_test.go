@@ -71,7 +71,7 @@ func TestANodeThatIsKilledThreeTimesReturnsToTheVersionBefore(t *testing.T) {
 	p := digits(t)
 	n := p.serve()
 	p.deploys("fast.json")
-	p.deploys("fast.json")
+	p.deploys("fast.json", "--again")
 	for kills := 1; kills <= 3; kills++ {
 		n.signal(syscall.SIGKILL)
 		n.wait()

@@ -147,7 +147,7 @@ func TestEventsAreOneJSONObjectALine(t *testing.T) {
 	if want := "[pending checking preparing loading gating testing activating committed]"; fmt.Sprint(phases) != want {
 		t.Errorf("phases %v, want %s", phases, want)
 	}
-	if want := "map[functional:pass latency:pass load:skipped memory:pass performance:pass signature:skipped]"; fmt.Sprint(verdicts) != want {
+	if want := "map[cold_start:pass determinism:pass functional:pass latency:pass load:skipped memory:pass numbers:pass performance:pass signature:skipped]"; fmt.Sprint(verdicts) != want {
 		t.Errorf("verdicts %v, want %s", verdicts, want)
 	}
 	n.stop()

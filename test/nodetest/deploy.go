@@ -11,12 +11,13 @@ import (
 
 	"verge/client"
 	"verge/internal/artifact"
+	"verge/internal/deploy"
 	"verge/internal/deployfile"
 )
 
 // Request uploads files and returns the request that deploys them.
 func (n *Node) Request(ctx context.Context, spec string, files map[string]string) (client.DeploymentRequest, error) {
-	req := client.DeploymentRequest{SpecName: "deployment.json", Artifacts: map[string]string{}}
+	req := client.DeploymentRequest{SpecName: "deployment.json", Artifacts: map[string]string{}, Again: true}
 	var err error
 	if req.Spec, err = json.Marshal(spec); err != nil {
 		return req, err
@@ -47,10 +48,10 @@ func Example(tb testing.TB, path string) (spec string, files map[string]string) 
 	if err != nil {
 		tb.Fatal(err)
 	}
-	files = map[string]string{}
-	for role, name := range map[string]string{"model": file.Model.Path, "labels": file.Model.Labels, "golden": file.Tests.Functional.Golden} {
-		if name != "" {
-			files[role] = filepath.Join(filepath.Dir(path), name)
+	files = map[string]string{"model": filepath.Join(filepath.Dir(path), file.Model.Path)}
+	for _, data := range deploy.DataFiles(file) {
+		if data.Path != "" {
+			files[data.Role] = filepath.Join(filepath.Dir(path), data.Path)
 		}
 	}
 	if stem, ok := strings.CutSuffix(files["model"], ".xml"); ok {
