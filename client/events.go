@@ -39,6 +39,26 @@ func (c *Client) Events(ctx context.Context, id string, from uint64) iter.Seq2[E
 	}
 }
 
+// Test tests what serves under a name as its deployment did, and returns what happens until
+// the event of type EventEnd, whose phase is PhaseCommitted where all tests passed and
+// PhaseFailed else. What the tests ask counts as requests of the version. The first error
+// may be of kind "not_found".
+func (c *Client) Test(ctx context.Context, name string) iter.Seq2[Event, error] {
+	return func(yield func(Event, error) bool) {
+		stream, cancel := context.WithCancel(ctx)
+		defer cancel() // ends the tests when the caller stops early
+		resp, err := c.send(stream, http.MethodPost, route("v1", "models", name, "test"), nil, func(req *http.Request) {
+			req.Header.Set("Accept", "application/x-ndjson")
+		})
+		if err != nil {
+			yield(Event{}, err)
+			return
+		}
+		defer resp.Body.Close() //nolint:errcheck // it was only read
+		c.readEvents(stream, resp, yield)
+	}
+}
+
 // readEvents passes one event for each line on. Empty lines keep the
 // connection alive.
 func (c *Client) readEvents(ctx context.Context, resp *http.Response, yield func(Event, error) bool) {

@@ -322,6 +322,30 @@ func TestWhatServesAlreadyIsNothingToDo(t *testing.T) {
 	verge(t, "deploy", spec(t), "--node", n.address).want(t, 0, "digits@1 serves already, with the same files and the same configuration: nothing to do (--again deploys them anew)\n", "")
 }
 
+func TestWhatServesIsTestedAgain(t *testing.T) {
+	limit, slow := 50.0, 61.5
+	for phase, want := range map[client.Phase]string{client.PhaseCommitted: "", client.PhaseFailed: "verge: testing: performance is 61.5 ms, the limit is 50 ms\nHint: Deploy a faster model.\n"} {
+		n := deploying(func(s *stream) {
+			s.send(0, client.Event{Type: client.EventPhase, Phase: client.PhaseTesting})
+			v := client.Verdict{Gate: "performance", Outcome: client.OutcomePass, Figure: &limit, Limit: &limit, Unit: "ms"}
+			end := client.Event{Type: client.EventEnd, Phase: phase}
+			if phase == client.PhaseFailed {
+				v.Outcome, v.Figure = client.OutcomeFail, &slow
+				end.Error = &client.Failure{Kind: "invalid", Message: "testing: performance is 61.5 ms, the limit is 50 ms", Hint: "Deploy a faster model."}
+			}
+			s.send(1, client.Event{Type: client.EventVerdict, Verdict: &v})
+			s.send(2, end)
+		}).start(t)
+		r := verge(t, "test", "digits", "--node", n.address)
+		mark, outcome := "✓", "pass          performance         50 ms (limit 50)"
+		status := 0
+		if phase == client.PhaseFailed {
+			mark, outcome, status = "✗", "fail          performance         61.5 ms (limit 50)", 1
+		}
+		r.want(t, status, mark+" testing         2.0 s\n    "+outcome+"\n", want)
+	}
+}
+
 func TestAVersionToReturnToIsOneOrMore(t *testing.T) {
 	n := (&fakeNode{}).start(t)
 	r := verge(t, "rollback", "digits", "--to", "0", "--node", n.address)

@@ -161,6 +161,7 @@ func (n *fakeNode) routes() http.Handler {
 		answer(w, 202, struct{}{})
 	})
 	n.routeReports(mux)
+	mux.HandleFunc("POST /v1/models/{model}/test", func(w http.ResponseWriter, r *http.Request) { n.events(w, r) })
 	mux.HandleFunc("GET /v1/status", func(w http.ResponseWriter, _ *http.Request) { answer(w, 200, n.status) })
 	mux.HandleFunc("GET /v1/models/{model}", func(w http.ResponseWriter, r *http.Request) {
 		for _, m := range n.status.Models {

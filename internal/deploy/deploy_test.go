@@ -622,3 +622,42 @@ func TestAFollowerLeavesWhenItsContextEnds(t *testing.T) {
 	release()
 	n.wait(d.ID)
 }
+
+func TestWhatServesIsTestedAgain(t *testing.T) {
+	n := newNode(t, t.TempDir())
+	bad := &turning{}
+	n.set(bad.behaviour(1))
+	n.deploy(base, "digits.onnx")
+	try := func() (end client.Event, told []string) {
+		t.Helper()
+		err := n.manager.Test(t.Context(), "m", func(e client.Event) error {
+			if e.Type == client.EventVerdict {
+				told = append(told, e.Verdict.Gate+" "+string(e.Verdict.Outcome))
+			}
+			end = e
+			return nil
+		})
+		if err != nil || end.Type != client.EventEnd {
+			t.Fatalf("Test = %v, the last event %+v", err, end)
+		}
+		return end, told
+	}
+	want := []string{"performance pass", "functional pass", "load pass"}
+	if end, told := try(); end.Phase != client.PhaseCommitted || !slices.Equal(told, want) {
+		t.Errorf("it ended %s with %q, want %q", end.Phase, told, want)
+	}
+	bad.fails.Store(true)
+	want = []string{"performance error", "functional skipped", "load skipped"}
+	if end, told := try(); end.Phase != client.PhaseFailed || !slices.Equal(told, want) || end.Error.Message != "testing: performance could not be measured: run 1 of 50: it broke" {
+		t.Errorf("it ended %s with %q: %+v, want %q", end.Phase, told, end.Error, want)
+	}
+	bad.fails.Store(false)
+	if version, y := n.ask(); version != 1 || y != 1 {
+		t.Errorf("version %d answers %g, want 1 and 1", version, y)
+	}
+	check(t, "Test of another", n.manager.Test(t.Context(), "other", func(client.Event) error { return nil }), fault.NotFound, `model "other" is not deployed`, "verge status lists the models that are.")
+	enough := errors.New("enough")
+	if err := n.manager.Test(t.Context(), "m", func(client.Event) error { return enough }); !errors.Is(err, enough) {
+		t.Errorf("Test = %v, want what the callback said", err)
+	}
+}

@@ -250,6 +250,21 @@ func TestTheClientDeploysAndFollows(t *testing.T) {
 			t.Errorf("Rollback = %+v, %v", d, err)
 		}
 	}
+	var told []client.EventType
+	for event, err := range c.Test(ctx, "digits") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		told = append(told, event.Type)
+	}
+	if want := []client.EventType{client.EventPhase, client.EventVerdict, client.EventEnd}; !slices.Equal(told, want) {
+		t.Errorf("Test told %q, want %q", told, want)
+	}
+	for _, err := range c.Test(ctx, "other") {
+		if kind, status, _ := explain(err); kind != "not_found" || status != 404 {
+			t.Errorf("Test of another model: %v", err)
+		}
+	}
 	if d, err := c.Promote(ctx, "digits", client.PromoteRequest{To: "production", Reason: "it is good", ForceReason: "now"}); err != nil || d.ID != running {
 		t.Errorf("Promote = %+v, %v", d, err)
 	}

@@ -74,6 +74,25 @@ func (a *API) followDeployment(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
+// test streams what Test tells. The answer begins with the first event, so that what keeps
+// it from beginning is an error like any other.
+func (a *API) test(w http.ResponseWriter, r *http.Request) error {
+	var events *eventWriter
+	err := a.node.Deployments.Test(r.Context(), r.PathValue("model"), func(e client.Event) (err error) {
+		if events == nil {
+			if events, err = newEventWriter(w, strings.Contains(r.Header.Get("Accept"), eventStream)); err != nil {
+				return err
+			}
+		}
+		return events.event(e)
+	})
+	if err != nil && events != nil { // that it has no last event tells that it was cut off
+		a.log.Debug("events of a test were cut off", "model", r.PathValue("model"), "err", err)
+		return nil
+	}
+	return err
+}
+
 // firstEvent returns the number of the first event that is asked for. A browser
 // that connects again tells the last one that it has.
 func firstEvent(r *http.Request) (uint64, error) {

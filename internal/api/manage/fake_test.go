@@ -154,6 +154,13 @@ func (d *deployments) Rollback(model string, to int, reason string, by client.Ac
 	return full(running, client.PhasePending), nil
 }
 
+func (d *deployments) Test(ctx context.Context, model string, fn func(client.Event) error) error {
+	if model != "digits" {
+		return fault.New(fault.NotFound, "fake.test", "unknown model %q", model)
+	}
+	return d.Events(ctx, ended, 0, fn)
+}
+
 func (d *deployments) Promote(model string, req client.PromoteRequest, by client.Actor) (*client.Deployment, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

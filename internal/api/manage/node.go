@@ -34,6 +34,8 @@ type Deployments interface {
 	Cancel(id string, by client.Actor) error
 	Undeploy(model string, by client.Actor) error
 	Rollback(model string, to int, reason string, by client.Actor) (*client.Deployment, error)
+	// Test tests what serves, and tells fn what happens as Events does.
+	Test(ctx context.Context, model string, fn func(client.Event) error) error
 	Promote(model string, req client.PromoteRequest, by client.Actor) (*client.Deployment, error)
 	Pin(model string, version int, pinned bool, by client.Actor) error
 	// Report returns what is kept of a deployment, or fault.NotFound.

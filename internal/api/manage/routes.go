@@ -91,6 +91,10 @@ func routes() []route {
 		{method: http.MethodDelete, path: model, id: "undeploy", summary: "Take a model out of service", serve: (*API).undeploy, status: http.StatusNoContent},
 		{method: http.MethodPost, path: model + "/rollback", id: "rollback", summary: "Begin to serve an earlier version again", serve: (*API).rollback, body: client.RollbackRequest{}, answer: client.Deployment{}, status: http.StatusAccepted},
 		{method: http.MethodPost, path: model + "/promote", id: "promote", summary: "Deploy the version of a lower stage to a higher one", serve: (*API).promote, body: client.PromoteRequest{}, answer: client.Deployment{}, status: http.StatusAccepted},
+		{
+			method: http.MethodPost, path: model + "/test", id: "test", summary: "Test what serves again, and follow that as NDJSON, or as server-sent events where the request accepts text/event-stream", serve: (*API).test,
+			answer: stream{of: client.Event{}}, status: http.StatusOK,
+		},
 		{method: http.MethodPost, path: model + "/pin", id: "pin", summary: "Keep a version with all its files, or no longer", serve: (*API).pin, body: client.PinRequest{}, status: http.StatusNoContent},
 		{
 			method: http.MethodGet, path: Prefix + "/audit", id: "listAudit", summary: "List who changed what, the oldest first; the entries are chained by their hashes, which the node does not verify", serve: (*API).listAudit,
