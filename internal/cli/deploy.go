@@ -16,10 +16,13 @@ type deployCommand struct {
 	orderFlags
 	consentFlags
 
-	Reason string `placeholder:"TEXT" help:"Why, for the record."`
-	Detach bool   `help:"Leave when the deployment has begun; verge watch follows it."`
-	Queue  bool   `help:"Wait while another deployment of the model goes on, instead of being refused."`
-	JSON   bool   `help:"Print events, one JSON object a line."`
+	Reason string        `placeholder:"TEXT" help:"Why, for the record."`
+	Wait   time.Duration `default:"2s" placeholder:"TIME" help:"How long a node that does not answer may still be starting; 2s unless given."`
+	Detach bool          `help:"Leave when the deployment has begun; verge watch follows it."`
+	Queue  bool          `help:"Wait while another deployment of the model goes on, instead of being refused."`
+	JSON   bool          `help:"Print events, one JSON object a line."`
+
+	timeFlags
 }
 
 // consentFlags allow what is refused otherwise.
@@ -33,6 +36,7 @@ type consentFlags struct {
 
 // Run deploys to the node, and follows until the end.
 func (d *deployCommand) Run(c *call) error {
+	defer d.limit(c)()
 	order, err := d.read()
 	if err != nil {
 		return err
@@ -43,18 +47,15 @@ func (d *deployCommand) Run(c *call) error {
 		return err
 	}
 	defer node.Close()
-	if err := c.await(node); err != nil {
+	if err := c.await(node, d.Wait); err != nil {
 		return err
 	}
 	return c.deploy(node, order, deployOptions{reason: d.Reason, json: d.JSON, detach: d.Detach, queue: d.Queue, consent: d.consentFlags})
 }
 
-// comingUp is how long a node that does not answer may still be starting: who
-// types `verge serve &` deploys before it has opened its socket.
-const comingUp = 2 * time.Second
-
-// await waits for a node that is starting.
-func (c *call) await(node *client.Client) error {
+// await waits for a node that may be starting: who types `verge serve &` deploys before
+// it has opened its socket.
+func (c *call) await(node *client.Client, patience time.Duration) error {
 	const pause = 50 * time.Millisecond
 	ticker := time.NewTicker(pause)
 	defer ticker.Stop()
@@ -63,7 +64,7 @@ func (c *call) await(node *client.Client) error {
 		switch {
 		case !errors.Is(err, client.ErrUnreachable):
 			return nil // somebody answers; what is wrong shows when it matters
-		case errors.Is(err, fs.ErrPermission), time.Since(begin) > comingUp:
+		case errors.Is(err, fs.ErrPermission), time.Since(begin) > patience:
 			return err
 		}
 		select {

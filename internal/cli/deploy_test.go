@@ -322,6 +322,18 @@ func TestWhatServesAlreadyIsNothingToDo(t *testing.T) {
 	verge(t, "deploy", spec(t), "--node", n.address).want(t, 0, "digits@1 serves already, with the same files and the same configuration: nothing to do (--again deploys them anew)\n", "")
 }
 
+func TestADeploymentThatTakesTooLongIsCanceled(t *testing.T) {
+	n := deploying(func(s *stream) {
+		s.send(0, client.Event{Type: client.EventPhase, Phase: client.PhaseLoading})
+		s.await(s.canceled)
+		s.send(1, client.Event{Type: client.EventEnd, Phase: client.PhaseCanceled})
+	}).start(t)
+	r := verge(t, "deploy", spec(t), "--timeout", "50ms", "--node", n.address)
+	if r.status != 5 || !strings.Contains(r.err, "verge: canceling digits-20261123-7f3a: --timeout is over\n") {
+		t.Errorf("%s", r.transcript())
+	}
+}
+
 func TestWhatServesIsTestedAgain(t *testing.T) {
 	limit, slow := 50.0, 61.5
 	for phase, want := range map[client.Phase]string{client.PhaseCommitted: "", client.PhaseFailed: "verge: testing: performance is 61.5 ms, the limit is 50 ms\nHint: Deploy a faster model.\n"} {

@@ -15,10 +15,13 @@ import (
 type watchCommand struct {
 	Deployment string `arg:"" help:"Id of the deployment."`
 	JSON       bool   `help:"Print events, one JSON object a line."`
+
+	timeFlags
 }
 
 // Run tells what happens in a deployment, from its beginning to its end.
 func (w *watchCommand) Run(c *call) error {
+	defer w.limit(c)()
 	node, err := c.client()
 	if err != nil {
 		return err

@@ -10,6 +10,29 @@ import (
 	"verge/internal/fault"
 )
 
+// timeFlags bound how long a command waits.
+type timeFlags struct {
+	Timeout time.Duration `placeholder:"TIME" help:"How long it may take, such as 5m: after that, a deployment that has not switched is canceled, and the status is 5."`
+}
+
+// Validate is called by kong.
+func (t *timeFlags) Validate() error {
+	if t.Timeout < 0 {
+		return errors.New("--timeout wants a time above 0")
+	}
+	return nil
+}
+
+// limit ends the command's context after the time, where there is one.
+func (t *timeFlags) limit(c *call) (done func()) {
+	if t.Timeout == 0 {
+		return func() {}
+	}
+	ctx, cancel := context.WithTimeout(c.Context, t.Timeout)
+	c.Context = ctx
+	return cancel
+}
+
 // follower tells what happens in a deployment until its end.
 type follower struct {
 	*call
@@ -100,7 +123,12 @@ func (f *follower) cancel() (wait bool) {
 	ctx, done := context.WithTimeout(context.WithoutCancel(f.Context), patience)
 	defer done()
 	err := f.node.Cancel(ctx, f.id)
-	if err == nil {
+	late := errors.Is(context.Cause(f.Context), context.DeadlineExceeded)
+	switch {
+	case err == nil && late:
+		f.view.note("canceling %s: --timeout is over", f.id)
+		return true
+	case err == nil:
 		f.view.note("canceling %s; press Ctrl-C again to leave at once", f.id)
 		return true
 	}

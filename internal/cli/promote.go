@@ -8,10 +8,13 @@ type promoteCommand struct {
 	Reason string `placeholder:"TEXT" help:"Why, for the record."`
 	Force  string `placeholder:"REASON" help:"Why it is to be taken though a verdict cannot tell, or staging has not seen it."`
 	JSON   bool   `help:"Print events, one JSON object a line."`
+
+	timeFlags
 }
 
 // Run promotes, and follows until the end.
 func (p *promoteCommand) Run(c *call) error {
+	defer p.limit(c)()
 	node, err := c.client()
 	if err != nil {
 		return err

@@ -14,10 +14,15 @@ type rollbackCommand struct {
 	To     *int   `placeholder:"N" help:"Version to return to; without it, the one before the one that serves."`
 	Reason string `placeholder:"TEXT" help:"Why, for the record."`
 	JSON   bool   `help:"Print events, one JSON object a line."`
+
+	timeFlags
 }
 
 // Validate is called by kong.
 func (r *rollbackCommand) Validate() error {
+	if err := r.timeFlags.Validate(); err != nil {
+		return err
+	}
 	if r.To != nil && *r.To < 1 {
 		return fmt.Errorf("--to is %d, want a version, 1 or more", *r.To)
 	}
@@ -26,6 +31,7 @@ func (r *rollbackCommand) Validate() error {
 
 // Run rolls back, and follows until the end.
 func (r *rollbackCommand) Run(c *call) error {
+	defer r.limit(c)()
 	node, err := c.client()
 	if err != nil {
 		return err
