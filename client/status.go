@@ -167,6 +167,18 @@ type ModelInfo struct {
 	ModelSizeBytes     int64             `json:"model_size_bytes,omitempty"`
 	Metadata           map[string]string `json:"metadata,omitempty"`
 	Profile            string            `json:"profile,omitempty"`
+	File               *ModelFile        `json:"file,omitempty"` // in the status of one model; nil where it cannot be read without its library
+}
+
+// ModelFile is what the file of a model says about itself.
+type ModelFile struct {
+	Format     string         `json:"format"` // "onnx", "tflite", "openvino"
+	SizeBytes  int64          `json:"size_bytes"`
+	Precision  string         `json:"precision,omitempty"` // of the weights: "fp32", "fp16", "int8"
+	Parameters int64          `json:"parameters,omitempty"`
+	Operators  map[string]int `json:"operators,omitempty"` // how often each is in it
+	Inputs     []TensorDetail `json:"inputs"`              // as the file declares them; a library may have other names
+	Outputs    []TensorDetail `json:"outputs"`
 }
 
 // TensorDetail is one input or output of a model.

@@ -16,6 +16,7 @@ import (
 	"verge/internal/fault"
 	"verge/internal/gate"
 	"verge/internal/inference"
+	"verge/internal/modelfile"
 	"verge/internal/runtimeinstall"
 	"verge/internal/runtimes/openvino"
 	"verge/internal/serve"
@@ -70,7 +71,7 @@ func (n *Node) Model(name string) (client.ModelStatus, error) {
 	for _, s := range n.manager.Serving() {
 		if s.Model == name {
 			m := n.modelStatus(s, n.resources())
-			m.Labels, m.Preprocess = s.Labels, s.Preprocess
+			m.Labels, m.Preprocess, m.ModelInfo.File = s.Labels, s.Preprocess, modelFile(s.Declares())
 			return m, nil
 		}
 	}
@@ -80,6 +81,18 @@ func (n *Node) Model(name string) (client.ModelStatus, error) {
 		}
 	}
 	return client.ModelStatus{}, deploy.NotDeployed("app.model", name)
+}
+
+// modelFile is what a file says, for clients.
+func modelFile(info *modelfile.Info) *client.ModelFile {
+	if info == nil || info.Operators() == nil {
+		return nil
+	}
+	precision, _ := info.Precision()
+	return &client.ModelFile{
+		Format: string(info.Format), SizeBytes: info.SizeBytes, Precision: precision, Parameters: info.Parameters(), Operators: info.Operators(),
+		Inputs: details(info.Signature.Inputs), Outputs: details(info.Signature.Outputs),
+	}
 }
 
 // announced is a model of which no version serves.

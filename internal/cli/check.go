@@ -17,6 +17,7 @@ import (
 type checkCommand struct {
 	File          string   `arg:"" optional:"" help:"Deployment file."`
 	Name          string   `placeholder:"NAME" help:"Name of the served model, whatever the file says."`
+	Stage         string   `placeholder:"STAGE" help:"Stage that is deployed to, whatever the file says."`
 	IgnorePackage []string `placeholder:"NAME" help:"A required package that is not to be looked for."`
 	JSON          bool     `help:"Print JSON."`
 	Schema        bool     `help:"Print the JSON Schema of a deployment file instead."`
@@ -73,7 +74,7 @@ func (k *checkCommand) Run(c *call) error {
 // has found is right beside an error too.
 func (k *checkCommand) check(c *call) (checked, error) {
 	found := checked{Warnings: []string{}}
-	flags := orderFlags{File: k.File, Name: k.Name, IgnorePackage: k.IgnorePackage}
+	flags := orderFlags{File: k.File, Name: k.Name, Stage: k.Stage, IgnorePackage: k.IgnorePackage}
 	order, err := flags.read()
 	if err != nil {
 		return found, err

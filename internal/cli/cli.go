@@ -38,6 +38,7 @@ type commands struct {
 	Cancel   cancelCommand   `cmd:"" help:"End a deployment that has not switched."`
 	History  historyCommand  `cmd:"" help:"List deployments, the newest first."`
 	Report   reportCommand   `cmd:"" help:"Show all that is kept of a deployment, as text, JSON, JUnit XML or a page."`
+	Diff     diffCommand     `cmd:"" help:"Compare a deployment file with what serves."`
 	Test     testCommand     `cmd:"" help:"Test what serves again."`
 	Promote  promoteCommand  `cmd:"" help:"Deploy the version of a lower stage to a higher one."`
 	Rollback rollbackCommand `cmd:"" help:"Serve an earlier version of a model again."`

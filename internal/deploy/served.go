@@ -32,7 +32,7 @@ type Served struct {
 	Preprocess map[string]client.Preprocess
 
 	release  *release
-	declared *modelfile.Info // what the model's file says; nil for one that was loaded again
+	declared *modelfile.Info // what the model's file says; nil where it cannot be read
 	memory   memory
 	cases    []gate.Case     // golden ones; nil once it serves
 	probe    []tensor.Tensor // one request that it takes
@@ -42,6 +42,9 @@ type Served struct {
 
 	loadTook, firstTook time.Duration // the load, and the first answer after it
 }
+
+// Declares returns what the model's file says about itself, or nil. Do not write to it.
+func (s *Served) Declares() *modelfile.Info { return s.declared }
 
 // Deployment returns the id of the deployment that it came from.
 func (s *Served) Deployment() string { return s.release.Deployment }
@@ -95,6 +98,9 @@ func (m *Manager) load(ctx context.Context, l loading) (_ *Served, err error) {
 			m.release(s)
 		}
 	}()
+	if s.declared == nil {
+		s.declared, _ = modelfile.Inspect(bytes.file(), modelfile.DefaultLimits()) // it is only told
+	}
 	said := openEmbedded(file, bytes.file(), m.host.Log.With("model", model, "version", rel.Version))
 	if s.Labels, err = m.labels(rel.Artifacts[roleLabels], said); err != nil {
 		return nil, err
