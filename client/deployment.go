@@ -166,6 +166,14 @@ type PromoteRequest struct {
 	ForceReason string `json:"force_reason,omitempty"` // as in DeploymentRequest
 }
 
+// ShadowRequest says how a version is compared with the one that clients ask.
+type ShadowRequest struct {
+	Sample       float64 `json:"sample"`        // share of the requests that are copied, above 0 and up to 1
+	Seconds      float64 `json:"seconds"`       // how long, above 0 and up to 3600
+	MinAgreement float64 `json:"min_agreement"` // least share of answers that agree, 0 to 1
+	Tolerance    float64 `json:"tolerance"`     // how far floats may be off, absolute and relative; at the least that of the deployment's functional test
+}
+
 // PinRequest asks a node to keep a version with all its files, or no longer.
 type PinRequest struct {
 	Version int  `json:"version"`

@@ -2,9 +2,11 @@ package client
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
+	"io"
 	"iter"
 	"net/http"
 	"strconv"
@@ -27,15 +29,7 @@ func (c *Client) Events(ctx context.Context, id string, from uint64) iter.Seq2[E
 		if from > 0 {
 			path += "?from=" + strconv.FormatUint(from, 10)
 		}
-		resp, err := c.send(stream, http.MethodGet, path, nil, func(req *http.Request) {
-			req.Header.Set("Accept", "application/x-ndjson")
-		})
-		if err != nil {
-			yield(Event{}, err)
-			return
-		}
-		defer resp.Body.Close() //nolint:errcheck // it was only read
-		c.readEvents(stream, resp, yield)
+		c.follow(stream, http.MethodGet, path, nil, yield)
 	}
 }
 
@@ -47,16 +41,42 @@ func (c *Client) Test(ctx context.Context, name string) iter.Seq2[Event, error] 
 	return func(yield func(Event, error) bool) {
 		stream, cancel := context.WithCancel(ctx)
 		defer cancel() // ends the tests when the caller stops early
-		resp, err := c.send(stream, http.MethodPost, route("v1", "models", name, "test"), nil, func(req *http.Request) {
-			req.Header.Set("Accept", "application/x-ndjson")
-		})
+		c.follow(stream, http.MethodPost, route("v1", "models", name, "test"), nil, yield)
+	}
+}
+
+// Shadow copies a share of what clients ask of a model to another version of it that is
+// loaded, "digits.staging" or "digits@4", and compares the answers, which nobody else gets.
+// It returns progress, one verdict, and the event of type EventEnd, whose phase is
+// PhaseCommitted where the answers agree as far as is wanted. The first error may be of kind
+// "not_found", "conflict" or "invalid".
+func (c *Client) Shadow(ctx context.Context, name string, req ShadowRequest) iter.Seq2[Event, error] {
+	return func(yield func(Event, error) bool) {
+		stream, cancel := context.WithCancel(ctx)
+		defer cancel() // ends the comparison when the caller stops early
+		body, err := json.Marshal(req)
 		if err != nil {
 			yield(Event{}, err)
 			return
 		}
-		defer resp.Body.Close() //nolint:errcheck // it was only read
-		c.readEvents(stream, resp, yield)
+		c.follow(stream, http.MethodPost, route("v1", "models", name, "shadow"), bytes.NewReader(body), yield)
 	}
+}
+
+// follow asks for a stream of events, and passes them on.
+func (c *Client) follow(ctx context.Context, method, path string, body io.Reader, yield func(Event, error) bool) {
+	resp, err := c.send(ctx, method, path, body, func(req *http.Request) {
+		req.Header.Set("Accept", "application/x-ndjson")
+		if body != nil {
+			req.Header.Set("Content-Type", "application/json")
+		}
+	})
+	if err != nil {
+		yield(Event{}, err)
+		return
+	}
+	defer resp.Body.Close() //nolint:errcheck // it was only read
+	c.readEvents(ctx, resp, yield)
 }
 
 // readEvents passes one event for each line on. Empty lines keep the

@@ -40,6 +40,7 @@ type commands struct {
 	Report   reportCommand   `cmd:"" help:"Show all that is kept of a deployment, as text, JSON, JUnit XML or a page."`
 	Diff     diffCommand     `cmd:"" help:"Compare a deployment file with what serves."`
 	Test     testCommand     `cmd:"" help:"Test what serves again."`
+	Shadow   shadowCommand   `cmd:"" help:"Compare a version with the one that clients ask, on what they ask."`
 	Promote  promoteCommand  `cmd:"" help:"Deploy the version of a lower stage to a higher one."`
 	Rollback rollbackCommand `cmd:"" help:"Serve an earlier version of a model again."`
 	Pin      pinCommand      `cmd:"" help:"Keep a version of a model with all its files."`

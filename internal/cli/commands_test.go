@@ -32,7 +32,7 @@ func TestHelpTellsCommandsAndFlags(t *testing.T) {
 	var all strings.Builder
 	for _, command := range []string{
 		"run", "serve", "deploy", "undeploy", "predict", "status", "check", "inspect", "device",
-		"watch", "cancel", "history", "diff", "test", "promote", "rollback", "pin", "runtime", "runtime install", "runtime list", "runtime verify", "config", "config check", "config show", "version",
+		"watch", "cancel", "history", "diff", "test", "shadow", "promote", "rollback", "pin", "runtime", "runtime install", "runtime list", "runtime verify", "config", "config check", "config show", "version",
 	} {
 		r := verge(t, append(strings.Fields(command), "--help")...)
 		if r.status != 0 || r.err != "" {

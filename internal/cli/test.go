@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"iter"
+
 	"verge/client"
 )
 
@@ -18,7 +20,12 @@ func (t *testCommand) Run(c *call) error {
 	defer node.Close()
 	shown := newView(c.std, t.JSON)
 	defer shown.close()
-	for event, err := range node.Test(c, t.Model) {
+	return c.verdicts(node.Test(c, t.Model), shown, t.JSON)
+}
+
+// verdicts shows events that end with whether all is well.
+func (c *call) verdicts(events iter.Seq2[client.Event, error], shown view, asJSON bool) error {
+	for event, err := range events {
 		if err != nil {
 			return orWhatServes(err)
 		}
@@ -30,7 +37,7 @@ func (t *testCommand) Run(c *call) error {
 		if event.Phase == client.PhaseCommitted {
 			return nil
 		}
-		if !t.JSON && event.Error != nil {
+		if !asJSON && event.Error != nil {
 			shown.note("%s", event.Error.Message)
 			writeAdvice(c.std.Err, nil, event.Error.Hint)
 		}

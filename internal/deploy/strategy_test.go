@@ -4,6 +4,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -38,7 +39,10 @@ func TestOldAndNewAreNotLoadedTogetherWhereTheFileSaysSo(t *testing.T) {
 		t.Errorf("the first version has a gap: %+v", gapOf(first))
 	}
 	most, said := 0, ""
+	var mu sync.Mutex // guards both: requests run at a time
 	n.set(behaviour{add: 2, run: func(int) error {
+		mu.Lock()
+		defer mu.Unlock()
 		most = max(most, n.loaded())
 		if _, err := n.server.Resolve("m", ""); err != nil && said == "" {
 			said = fault.Message(err)

@@ -33,6 +33,7 @@ type watched struct {
 	served *Served
 	seen   *monitor.Model // what clients see
 	unseen func()         // ends that
+	untap  func()         // ends the look at answers
 	now    func() time.Time
 
 	last          atomic.Int64 // when an answer was looked at, in nanoseconds
@@ -43,17 +44,17 @@ type watched struct {
 
 // watchServed begins to gather. end ends it.
 func watchServed(s *Served, file *deployfile.File, now func() time.Time) *watched {
-	w := &watched{served: s, now: now}
+	w := &watched{served: s, now: now, untap: func() {}}
 	w.seen, w.unseen = s.Monitor.Watch()
 	if o := file.Observe; o != nil && !file.Tests.Functional.AllowNaN {
-		s.Version.Tap(w.see)
+		w.untap = s.Version.Tap(w.see)
 	}
 	return w
 }
 
 func (w *watched) end() {
 	w.unseen()
-	w.served.Version.Tap(nil)
+	w.untap()
 }
 
 // see looks at the numbers of some answers.

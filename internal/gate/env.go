@@ -22,6 +22,7 @@ const (
 	GateEvidence     = "evidence"    // that staging has taken the bytes
 	GateDeterminism  = "determinism" // the same answer to the same request
 	GateNumbers      = "numbers"     // no NaN and no infinity in answers
+	GateShadow       = "shadow"      // answers beside those that clients get
 	GateAccuracy     = "accuracy"
 	GateAccuracyDrop = "accuracy_drop" // against the version that serves
 	GateObservation  = "observation"

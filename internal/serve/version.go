@@ -64,9 +64,9 @@ type Version struct {
 	info        inference.SessionInfo
 
 	pool   *pool
-	apart  atomic.Bool           // Warm takes a slot of its own
-	tap    atomic.Pointer[Tap]   // nil for none
-	health atomic.Pointer[error] // the last verdict of SetHealth; nil before the first
+	apart  atomic.Bool            // Warm takes a slot of its own
+	taps   atomic.Pointer[[]*Tap] // replaced as a whole; nil for none
+	health atomic.Pointer[error]  // the last verdict of SetHealth; nil before the first
 }
 
 func newVersion(cfg Config, spec Spec, log *slog.Logger) *Version {

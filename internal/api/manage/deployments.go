@@ -74,11 +74,44 @@ func (a *API) followDeployment(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// test streams what Test tells. The answer begins with the first event, so that what keeps
-// it from beginning is an error like any other.
 func (a *API) test(w http.ResponseWriter, r *http.Request) error {
+	return a.stream(w, r, func(fn func(client.Event) error) error {
+		return a.node.Deployments.Test(r.Context(), r.PathValue("model"), fn)
+	})
+}
+
+func (a *API) shadow(w http.ResponseWriter, r *http.Request) error {
+	const longest = 3600
+	var req client.ShadowRequest
+	if err := readJSON(w, r, a.cfg.SpecBytes, &req); err != nil {
+		return err
+	}
+	var problems fault.Problems
+	if !(req.Sample > 0 && req.Sample <= 1) {
+		problems.Add("sample", 0, "is %g, want a share above 0 and up to 1", req.Sample)
+	}
+	if !(req.Seconds > 0 && req.Seconds <= longest) {
+		problems.Add("seconds", 0, "is %g, want a time above 0 and up to %d", req.Seconds, longest)
+	}
+	if !(req.MinAgreement >= 0 && req.MinAgreement <= 1) {
+		problems.Add("min_agreement", 0, "is %g, want a share from 0 to 1", req.MinAgreement)
+	}
+	if !(req.Tolerance >= 0 && req.Tolerance <= 1) {
+		problems.Add("tolerance", 0, "is %g, want a number from 0 to 1", req.Tolerance)
+	}
+	if err := problems.Err(); err != nil {
+		return &fault.Error{Kind: fault.Invalid, Op: "manage.shadow", Err: err}
+	}
+	return a.stream(w, r, func(fn func(client.Event) error) error {
+		return a.node.Deployments.Shadow(r.Context(), r.PathValue("model"), req, fn)
+	})
+}
+
+// stream answers with the events that do tells. The answer begins with the first one, so
+// that what keeps it from beginning is an error like any other.
+func (a *API) stream(w http.ResponseWriter, r *http.Request, do func(fn func(client.Event) error) error) error {
 	var events *eventWriter
-	err := a.node.Deployments.Test(r.Context(), r.PathValue("model"), func(e client.Event) (err error) {
+	err := do(func(e client.Event) (err error) {
 		if events == nil {
 			if events, err = newEventWriter(w, strings.Contains(r.Header.Get("Accept"), eventStream)); err != nil {
 				return err
@@ -87,7 +120,7 @@ func (a *API) test(w http.ResponseWriter, r *http.Request) error {
 		return events.event(e)
 	})
 	if err != nil && events != nil { // that it has no last event tells that it was cut off
-		a.log.Debug("events of a test were cut off", "model", r.PathValue("model"), "err", err)
+		a.log.Debug("events were cut off", "model", r.PathValue("model"), "err", err)
 		return nil
 	}
 	return err

@@ -161,6 +161,16 @@ func (d *deployments) Test(ctx context.Context, model string, fn func(client.Eve
 	return d.Events(ctx, ended, 0, fn)
 }
 
+func (d *deployments) Shadow(ctx context.Context, model string, req client.ShadowRequest, fn func(client.Event) error) error {
+	if model != "digits.staging" && model != "digits" {
+		return fault.New(fault.NotFound, "fake.shadow", "unknown model %q", model)
+	}
+	d.mu.Lock()
+	d.promotions = append(d.promotions, fmt.Sprintf("shadow %+v", req))
+	d.mu.Unlock()
+	return d.Events(ctx, ended, 0, fn)
+}
+
 func (d *deployments) Promote(model string, req client.PromoteRequest, by client.Actor) (*client.Deployment, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -36,6 +36,8 @@ type Deployments interface {
 	Rollback(model string, to int, reason string, by client.Actor) (*client.Deployment, error)
 	// Test tests what serves, and tells fn what happens as Events does.
 	Test(ctx context.Context, model string, fn func(client.Event) error) error
+	// Shadow compares a version with the one that clients ask, and tells fn likewise.
+	Shadow(ctx context.Context, model string, req client.ShadowRequest, fn func(client.Event) error) error
 	Promote(model string, req client.PromoteRequest, by client.Actor) (*client.Deployment, error)
 	Pin(model string, version int, pinned bool, by client.Actor) error
 	// Report returns what is kept of a deployment, or fault.NotFound.

@@ -124,8 +124,8 @@ func TestTheDocumentNamesEveryOperationAndNoOther(t *testing.T) {
 		}
 	}
 	// What package client asks for is all there is.
-	if len(all) != 21 {
-		t.Errorf("the document has %d operations; this test and client know 21", len(all))
+	if len(all) != 22 {
+		t.Errorf("the document has %d operations; this test and client know 22", len(all))
 	}
 }
 
@@ -200,7 +200,7 @@ func TestAnswersAreWhatTheDocumentSays(t *testing.T) {
 			body := ""
 			if method == "POST" && o.RequestBody != nil {
 				bodies := map[string]any{
-					"deploy": client.DeploymentRequest{Spec: json.RawMessage(`{}`), Artifacts: map[string]string{}}, "rollback": client.RollbackRequest{}, "pin": client.PinRequest{Version: 1}, "promote": client.PromoteRequest{To: "staging"},
+					"deploy": client.DeploymentRequest{Spec: json.RawMessage(`{}`), Artifacts: map[string]string{}}, "rollback": client.RollbackRequest{}, "pin": client.PinRequest{Version: 1}, "promote": client.PromoteRequest{To: "staging"}, "shadow": client.ShadowRequest{Sample: 1, Seconds: 1},
 				}
 				text, err := json.Marshal(bodies[o.ID])
 				if err != nil {
