@@ -3,6 +3,7 @@ package deploy_test
 import (
 	"sync"
 	"testing"
+	"time"
 
 	"verge/client"
 	"verge/internal/fault"
@@ -58,8 +59,9 @@ func TestAShadowIsComparedWithWhatClientsGet(t *testing.T) {
 				t.Fatalf("%+v", d.Error)
 			}
 			before := n.served["m.staging"].Monitor.Snapshot().TotalRequests
-			v, end := n.shadows(client.ShadowRequest{Sample: 1, Seconds: 1, MinAgreement: 0.99}, func() {
+			v, end := n.shadows(client.ShadowRequest{Sample: 1, Seconds: 2, MinAgreement: 0.99}, func() {
 				for range tt.asks {
+					<-time.After(10 * time.Millisecond) // what comes in a burst is left out
 					if version, y := n.ask(); version != 2 || y != 1 {
 						t.Errorf("version %d answers %g", version, y)
 						return
