@@ -16,6 +16,7 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
 	"pgregory.net/rapid"
 
 	"verge/internal/artifact"
@@ -501,4 +502,22 @@ func FuzzCheckDigest(f *testing.F) {
 			t.Errorf("CheckDigest took %q", text)
 		}
 	})
+}
+
+func TestArtifactsLeaveSomeOfTheDiskFree(t *testing.T) {
+	dir := t.TempDir()
+	s, err := artifact.Open(dir, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var st unix.Statfs_t
+	if err = unix.Statfs(dir, &st); err != nil {
+		t.Fatal(err)
+	}
+	total := int64(st.Bavail) * st.Bsize
+	digest := artifact.Digest([]byte("x"))
+	err = s.Put(t.Context(), digest, strings.NewReader("x"), 0, total-1<<20) // it would leave 1 MB
+	if fault.KindOf(err) != fault.Exhausted || !strings.Contains(fault.Message(err), "the file system has ") {
+		t.Errorf("Put = %v, want it refused before a byte is written", err)
+	}
 }

@@ -228,7 +228,14 @@ func notFound(op, digest string) error {
 	return fault.New(fault.NotFound, op, "it is not in the store").On("artifact " + digest)
 }
 
-// freeBytes is what the file system has left for this user.
+// What artifacts leave free of a file system, so that the state file, reports and logs can
+// still be written: 32 MB, or a twentieth of a small one.
+const (
+	diskReserve  = 32 << 20
+	reserveShare = 20
+)
+
+// freeBytes is what the file system has left for artifacts.
 func freeBytes(root *os.Root) (int64, error) {
 	dir, err := root.Open(".")
 	if err != nil {
@@ -239,8 +246,9 @@ func freeBytes(root *os.Root) (int64, error) {
 	if err := unix.Fstatfs(int(dir.Fd()), &st); err != nil {
 		return 0, fmt.Errorf("statfs: %w", err)
 	}
-	size := int64(st.Bsize)             //nolint:unconvert // an int32 on processors of 32 bits
-	return int64(st.Bavail) * size, nil //nolint:gosec // a disk of 2^63 bytes does not exist
+	size := int64(st.Bsize)                                         //nolint:unconvert // an int32 on processors of 32 bits
+	reserve := min(diskReserve, int64(st.Blocks)*size/reserveShare) //nolint:gosec // a disk of 2^63 bytes does not exist
+	return max(int64(st.Bavail)*size-reserve, 0), nil               //nolint:gosec // as above
 }
 
 // diskError gives an error of the file system its kind. The store's own paths
