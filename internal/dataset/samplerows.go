@@ -37,6 +37,9 @@ func inputRows(t tensor.Tensor, f SamplesFor, spec inference.Spec) (sampleRows, 
 		return r, nil
 	}
 	pixels := t.DType == tensor.Uint8 && (len(t.Shape) == 3 || len(t.Shape) == 4 && (t.Shape[3] == 1 || t.Shape[3] == 3))
+	if pixels && (t.Shape[1] == 0 || t.Shape[2] == 0) {
+		return r, invalid(opSamples, "the rows of array %q are pictures of %d rows and %d columns, want 1 or more of each", fault.Clip(r.name), t.Shape[1], t.Shape[2])
+	}
 	if !pixels {
 		return r, invalid(opSamples, "the rows of array %q are %s%s, want those of input %s", t.Name, t.DType, inference.FormatShape(t.Shape[1:]), spec).WithHint(samplesHint)
 	}

@@ -151,6 +151,11 @@ func TestDataSetsThatDoNotFitSayWhy(t *testing.T) {
 			dataset.SamplesFor{Signature: flat},
 			`the rows of array "x" are FP32[3], want those of input x FP32[-1,2]`, hint,
 		},
+		"pictures without pixels": {
+			npz(t, member{"x.npy", npy(1, head("|u1", "False", "(1, 0, 0)"))}, labels("(1,)", 1)),
+			dataset.SamplesFor{Signature: signatureOf(tensor.FP32, []int64{-1, 1, 2, 2}, 3)},
+			`the rows of array "x" are pictures of 0 rows and 0 columns, want 1 or more of each`, "",
+		},
 		"fewer answers": {
 			npz(t, x, member{"y.npy", floatArray("(1, 3)", 1, 2, 3)}), dataset.SamplesFor{Signature: flat}, `array "y" has 1 rows, input "x" has 2`, "",
 		},

@@ -190,7 +190,11 @@ func (m *Manager) Submit(req client.DeploymentRequest, by client.Actor) (*client
 	if err := neededArtifacts(file, req.Artifacts).Err(); err != nil {
 		return nil, &fault.Error{Kind: fault.Invalid, Op: op, Err: err, Hint: "Upload the files, and name each digest under artifacts."}
 	}
-	return m.start(modelname.Served(name, file.Stage), file, req, 0, by)
+	served := modelname.Served(name, file.Stage)
+	if err := modelname.Check(served); err != nil {
+		return nil, fault.New(fault.Invalid, op, "at the stage %s: %w", file.Stage, err).WithHint("Give a shorter name, in the deployment file or with --name.")
+	}
+	return m.start(served, file, req, 0, by)
 }
 
 // neededArtifacts finds files that the deployment file speaks of and that the

@@ -37,6 +37,9 @@ func (r *run) observe(ctx context.Context) error {
 	if err == nil {
 		return nil
 	}
+	if ctx.Err() != nil {
+		return errPaused // the next start goes on
+	}
 	// What serves goes on to: there is nothing else.
 	r.warn(fmt.Sprintf("it was not rolled back although %s: %s", breach, fault.Message(err)))
 	return r.commit(ctx)
@@ -104,10 +107,12 @@ func (r *run) reloadBefore(ctx context.Context) (*Served, error) {
 
 // commit ends the deployment, and unloads the version before.
 func (r *run) commit(ctx context.Context) error {
-	if r.before != nil {
-		r.m.release(r.before)
-		r.before = nil
-	}
+	defer func() { // after the move: what is asked meanwhile would be lost
+		if r.before != nil {
+			r.m.release(r.before)
+			r.before = nil
+		}
+	}()
 	if err := r.enter(ctx, client.PhaseCommitted, nil); err != nil {
 		// It serves, and the state file says so: the next start writes the end.
 		r.m.host.Log.Error("commit was not written", "deployment_id", r.d.ID, "err", err)

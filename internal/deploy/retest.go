@@ -28,7 +28,7 @@ func (m *Manager) Test(ctx context.Context, model string, fn func(client.Event) 
 	}
 	again := &Served{Model: name, File: served.File, Version: served.Version, Session: served.Session, cases: cases, probe: served.probe, source: served.source, release: served.release}
 	now := m.host.Now()
-	r := &run{m: m, file: served.File, log: newEventLog(), candidate: again, d: &client.Deployment{
+	r := &run{m: m, retest: true, file: served.File, log: newEventLog(), candidate: again, d: &client.Deployment{
 		ID: served.Deployment(), Model: name, Version: served.release.Version, Stage: served.File.Stage, Phase: client.PhaseTesting,
 		Created: now, Phases: []client.PhaseRecord{{Phase: client.PhaseTesting, Started: now}},
 	}}

@@ -110,13 +110,24 @@ func (r *run) loadBack(ctx context.Context) error {
 	return nil
 }
 
+// modelOf is the model of a deployment's id, such as digits.staging-20261123-7f3a.
+func modelOf(id string) string {
+	for range 2 { // the date, and four random characters
+		id = id[:max(strings.LastIndexByte(id, '-'), 0)]
+	}
+	return id
+}
+
 // bury adds to a change that a release was rolled back. m.mu is held.
 func (r *run) bury(bad *release, c *change) {
 	reason := fmt.Sprintf("rolled back to version %d on request", r.back.Version)
 	if r.d.Reason != "" {
 		reason += ": " + r.d.Reason
 	}
-	c.tombstone, c.pardon = r.m.tombstone(bad, reason), r.d.Digest
+	c.tombstone = r.m.tombstone(bad, reason)
+	if t, err := r.m.store.buried(r.d.Digest); err == nil && t != nil && modelOf(t.Deployment) == r.d.Model {
+		c.pardon = r.d.Digest // what another stage has rolled back is that stage's affair
+	}
 	if known := r.m.known[bad.Deployment]; known != nil {
 		d := clone(known)
 		rolledBack(d, c.tombstone, fault.Canceled, "")

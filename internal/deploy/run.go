@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"math"
 	"strings"
 	"time"
 
@@ -36,6 +38,7 @@ type run struct {
 	gap        *gap        // from loading on, until a version serves; nil where one does throughout
 	candidate  *Served     // from loading; nil once it serves
 
+	retest  bool        // what serves is tested again: a verdict means the same at all stages
 	watched *watched    // what is gathered of the candidate, once it serves and is observed
 	before  *Served     // what served before, as long as it is kept; nil for none
 	resumed bool        // it goes on with an observation
@@ -244,11 +247,23 @@ func (r *run) warn(message string) {
 	r.log.add(client.Event{Time: r.m.host.Now(), Deployment: r.d.ID, Type: client.EventWarning, Phase: r.d.Phase, Message: message})
 }
 
+// finite leaves out of a verdict what is no finite number: JSON has no others, and nothing
+// of the deployment could be written with it.
+func finite(v client.Verdict) client.Verdict {
+	bad := func(x float64) bool { return math.IsNaN(x) || math.IsInf(x, 0) }
+	if v.Figure != nil && bad(*v.Figure) {
+		v.Figure = nil
+	}
+	maps.DeleteFunc(v.Figures, func(_ string, x float64) bool { return bad(x) })
+	return v
+}
+
 // verdict keeps and tells a verdict.
 func (r *run) verdict(v client.Verdict) {
 	r.m.mu.Lock()
 	defer r.m.mu.Unlock()
 	v.Phase = r.d.Phase
+	v = finite(v)
 	r.d.Verdicts = append(r.d.Verdicts, v)
 	r.log.add(client.Event{Time: r.m.host.Now(), Deployment: r.d.ID, Type: client.EventVerdict, Phase: r.d.Phase, Verdict: &v})
 }
@@ -450,6 +465,7 @@ func (r *run) activate(ctx context.Context) error {
 	r.rememberChoice()
 	if r.back == nil && r.file.Observe != nil && returnable {
 		if err := r.enter(ctx, client.PhaseObserving, nil); err != nil {
+			r.watched.end()
 			return errPaused // it serves; the next start goes on
 		}
 		return r.observe(ctx)

@@ -40,6 +40,10 @@ func (m *Manager) Promote(model string, req client.PromoteRequest, by client.Act
 	}
 	name := modelname.Served(plain, req.To)
 	m.mu.Lock()
+	if d := m.known[source.Deployment]; d != nil && d.Phase == client.PhaseObserving && req.ForceReason == "" {
+		m.mu.Unlock()
+		return nil, fault.New(fault.Conflict, op, "version %d of %s is observed at %s still", source.Version, plain, stage).WithHint("Wait for the end of deployment %s, or force it with a reason: --force REASON.", d.ID)
+	}
 	target, err := m.store.model(name)
 	m.mu.Unlock()
 	switch {
@@ -60,6 +64,9 @@ func (m *Manager) Promote(model string, req client.PromoteRequest, by client.Act
 	file, err := promoted.file()
 	if err != nil {
 		return nil, err
+	}
+	if err := neededArtifacts(file, source.Artifacts).Err(); err != nil {
+		return nil, &fault.Error{Kind: fault.Invalid, Op: op, Err: err, Hint: "The stage " + req.To + " wants files that this version was not deployed with: verge deploy FILE --stage " + req.To}
 	}
 	return m.start(name, file, asked, source.Version, by)
 }
@@ -90,12 +97,10 @@ func (m *Manager) Named(name string) string {
 // named is Named. m.mu is held.
 func (m *Manager) named(name string) string {
 	order := modelname.Order(name)
-	for _, served := range order {
+	for _, served := range order { // as Server.Resolve: what is not loaded is not skipped for a lower stage
 		if m.serving[served] != nil {
 			return served
 		}
-	}
-	for _, served := range order { // one that is not loaded
 		if record, err := m.store.model(served); err == nil && record != nil && record.Serving != nil {
 			return served
 		}
@@ -120,8 +125,9 @@ func (r *run) checkEvidence(findings *Findings) {
 		}
 	}
 	if record, err := r.m.store.model(modelname.Served(plainOf(r.d.Model), modelname.Staging)); seen == "" && err == nil && record != nil {
-		for _, one := range record.kept() { // its deployment may be forgotten
-			if one.Artifacts[roleModel] == r.d.Digest {
+		buried, _ := r.m.store.buried(r.d.Digest)
+		for _, one := range record.kept() { // of deployments that are forgotten
+			if one.Artifacts[roleModel] == r.d.Digest && r.m.known[one.Deployment] == nil && (buried == nil || buried.Deployment != one.Deployment) {
 				seen = one.Deployment
 			}
 		}
@@ -153,7 +159,7 @@ func (r *run) judge(v client.Verdict) error {
 	r.verdict(v)
 	err := r.refusal(v)
 	switch {
-	case err == nil:
+	case err == nil, r.retest:
 	case r.file.Lenient():
 		r.warn(fmt.Sprintf("%s; the stage development deploys it all the same", fault.Message(err)))
 		return nil

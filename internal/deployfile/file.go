@@ -11,10 +11,6 @@ import (
 	"verge/internal/fault"
 )
 
-// StopThenStart is the Deployment.Strategy that unloads the version that serves before the
-// next one is loaded; without it, the two are loaded side by side.
-const StopThenStart = "stop-then-start"
-
 // The values of File.Isolation.
 const (
 	IsolationProcess = "process"

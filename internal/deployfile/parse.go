@@ -54,7 +54,7 @@ func parse(text []byte, name string, o Options, lines bool) (*File, error) {
 	if len(problems) > 0 {
 		return nil, refuse(problems, name, lines)
 	}
-	merged, stage, problems := overlaid(root, o.Stage)
+	merged, stage, problems := overlaid(root, o.Stage, o.Ignore)
 	file, found := decode(merged, stage, o.Ignore)
 	d := &document.Decoder{}
 	d.Decode("", only(root, "stages"), &struct {
@@ -84,6 +84,7 @@ func decode(root *document.Node, stage string, ignore []string) (*File, fault.Pr
 		c.model()
 		c.ladder()
 		c.accuracy()
+		c.strategy()
 		c.observe()
 		c.atStage()
 		c.packages(ignore)

@@ -80,7 +80,7 @@ func TestTheSchemaTakesEveryGoodFile(t *testing.T) {
 
 // What a schema cannot say, only Parse refuses.
 func TestTheSchemaRefusesWhatParseRefuses(t *testing.T) {
-	beyond := "accuracy.bad.yaml accuracy-limits.bad.yaml twice.bad.json twice.bad.yaml name.bad.yaml nul.bad.json merge.bad.yaml tag.bad.yaml documents.bad.yaml"
+	beyond := "strategy.bad.yaml percentile.bad.yaml accuracy.bad.yaml accuracy-limits.bad.yaml twice.bad.json twice.bad.yaml name.bad.yaml nul.bad.json merge.bad.yaml tag.bad.yaml documents.bad.yaml"
 	schema := compile(t)
 	for name, text := range corpus(t, "*.bad.json", "*.bad.yaml") {
 		v, ok := value(text)

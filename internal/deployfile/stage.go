@@ -34,7 +34,7 @@ func (f *File) Lenient() bool { return f.Stage == modelname.Development }
 
 // overlaid returns the file as it is at a stage, and what is wrong with its overlays. The
 // stage is asked, or where that is "" the one that the file names.
-func overlaid(root *document.Node, asked string) (merged *document.Node, stage string, problems fault.Problems) {
+func overlaid(root *document.Node, asked string, ignore []string) (merged *document.Node, stage string, problems fault.Problems) {
 	stage = modelname.Testing
 	if n := root.Get("stage"); n != nil && n.Kind == document.String {
 		stage = n.Text
@@ -66,8 +66,8 @@ func overlaid(root *document.Node, asked string) (merged *document.Node, stage s
 			merged = laid
 			continue
 		}
-		if _, found := decode(laid, m.Key, nil); len(found) > 0 { // what is wrong at another stage is told too
-			_, alone := decode(base, m.Key, nil)
+		if _, found := decode(laid, m.Key, ignore); len(found) > 0 { // what is wrong at another stage is told too
+			_, alone := decode(base, m.Key, ignore)
 			for _, p := range found {
 				if !slices.ContainsFunc(alone, func(other fault.Problem) bool { return other.Path == p.Path && other.Line == p.Line }) {
 					p.Path = "stages." + m.Key + "." + p.Path
@@ -130,6 +130,14 @@ func (c *checker) atStage() {
 			c.Problems.Add("tests."+key, n.Line, "is false, and the stage %s wants all tests", f.Stage)
 		}
 		*on = true
+	}
+	const most = 99 // what 1,000 runs can show with a confidence of 0.99
+	if p := f.Tests.Performance.Percentile; p > most {
+		line := 0
+		if n := c.root.At("tests", "performance_test", "percentile"); n != nil {
+			line = n.Line
+		}
+		c.Problems.Add("tests.performance_test.percentile", line, "is %g, and the stage %s wants it shown with a confidence of 0.99: at most %d can be", p, f.Stage, most)
 	}
 	if f.Stage != modelname.Production {
 		return

@@ -2,6 +2,7 @@ package gate
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -74,6 +75,9 @@ func counts(metric string) bool { return metric != MetricMSE && metric != Metric
 
 // judge holds a metric against its limits.
 func (p AccuracyPlan) judge(v client.Verdict, s scored) client.Verdict {
+	if math.IsNaN(s.mean) || math.IsInf(s.mean, 0) {
+		return failed(v, "%s is no finite number: an answer, or a known one, has NaN or infinities, or is zero throughout", p.Metric)
+	}
 	v.Figures = map[string]float64{p.Metric: s.mean}
 	v.Figure, v.Outcome, v.Detail = &s.mean, client.OutcomePass, p.Metric
 	if counts(p.Metric) {
@@ -86,8 +90,6 @@ func (p AccuracyPlan) judge(v client.Verdict, s scored) client.Verdict {
 		v.Unit, v.Detail = "ratio", fmt.Sprintf("%s: %d of %d samples", p.Metric, n, len(s.right))
 	}
 	switch {
-	case math.IsNaN(s.mean):
-		return failed(v, "%s is no number", p.Metric)
 	case p.Min != nil:
 		if v.Limit = p.Min; s.mean < *p.Min {
 			v.Outcome = client.OutcomeFail
@@ -218,8 +220,9 @@ func (p AccuracyPlan) measure(g inference.Signature, s dataset.Sample, outputs [
 			return 0, fmt.Errorf("the model has no output %q", known.Name)
 		}
 		if p.Metric == MetricExact {
-			if !exactly(known, outputs[i], p.Tolerance) {
-				return 0, nil
+			same, err := exactly(known, outputs[i], g.Outputs[i].Quantization, p.Tolerance)
+			if !same {
+				return 0, err
 			}
 			continue
 		}
@@ -242,15 +245,29 @@ func (p AccuracyPlan) measure(g inference.Signature, s dataset.Sample, outputs [
 	return sum / float64(max(len(want), 1)), nil
 }
 
-// exactly says whether an output is the known one, whatever shape the batch has.
-func exactly(known, got tensor.Tensor, tolerance float64) bool {
-	a, errA := tensor.Elements(known.Shape)
-	b, errB := tensor.Elements(got.Shape)
-	if errA != nil || errB != nil || a != b {
-		return false
+// exactly says whether an output is the known one, whatever shape the batch has. Numbers of
+// another type are compared as real numbers.
+func exactly(known, got tensor.Tensor, q *inference.Quantization, tolerance float64) (bool, error) {
+	if known.DType == tensor.Bytes || known.DType == got.DType {
+		a, errA := tensor.Elements(known.Shape)
+		b, errB := tensor.Elements(got.Shape)
+		if err := errors.Join(errA, errB); err != nil || a != b {
+			return false, err
+		}
+		known.Shape, got.Shape = []int64{int64(a)}, []int64{int64(b)}
+		return tensor.Agree(known, got, tolerance) == nil, nil
 	}
-	known.Shape, got.Shape = []int64{int64(a)}, []int64{int64(b)}
-	return tensor.Agree(known, got, tolerance) == nil
+	want, is, err := reals(known, got, q)
+	if err != nil {
+		return false, err
+	}
+	for i := range want {
+		off, scale := math.Abs(want[i]-is[i]), max(1, math.Abs(want[i]), math.Abs(is[i]))
+		if want[i] != is[i] && !(off <= tolerance*scale) {
+			return false, nil
+		}
+	}
+	return true, nil
 }
 
 // top is 1 where a class has one of the k highest scores. Of equal scores, those of lower

@@ -159,6 +159,55 @@ func TestOtherMetricsCompareWithKnownAnswers(t *testing.T) {
 	}
 }
 
+func TestExactComparesNumbersOfAnotherType(t *testing.T) {
+	v := scores(-1, 1, func(x []float64) []float32 { return []float32{float32(x[0]) + 0.25} })
+	for kind, want := range map[string]client.Outcome{"<f8": client.OutcomePass, "<i4": client.OutcomeFail} {
+		var known any = []float64{0.25, 1.25}
+		if kind == "<i4" {
+			known = []int32{0, 1}
+		}
+		got := gate.Accuracy(t.Context(), env(), v, nil, samplesOf(t, v.g, kind, known), gate.AccuracyPlan{Metric: "exact", Min: new(1.0)})
+		if got[0].Outcome != want {
+			t.Errorf("%s: %+v, want %s", kind, got[0], want)
+		}
+	}
+}
+
+// samplesOf is a data set of x = 0 and 1 with answers of a type.
+func samplesOf(t *testing.T, g inference.Signature, kind string, answers any) *dataset.Samples {
+	t.Helper()
+	var b bytes.Buffer
+	w := zip.NewWriter(&b)
+	for name, array := range map[string]struct {
+		kind string
+		data any
+	}{"x": {"<f4", []float32{0, 1}}, "y": {kind, answers}} {
+		f, err := w.Create(name + ".npy")
+		if err != nil {
+			t.Fatal(err)
+		}
+		header := fmt.Sprintf("{'descr': '%s', 'fortran_order': False, 'shape': (2, 1), }", array.kind)
+		data, err := binary.Append(append([]byte("\x93NUMPY\x01\x00"), byte(len(header)), byte(len(header)>>8)), binary.LittleEndian, []byte(header))
+		if err == nil {
+			data, err = binary.Append(data, binary.LittleEndian, array.data)
+		}
+		if err == nil {
+			_, err = f.Write(data)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	set, err := dataset.ReadSamples(b.Bytes(), dataset.SamplesFor{Signature: g})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return set
+}
+
 func TestALossIsHeldAgainstTheVersionThatServes(t *testing.T) {
 	const n = 360
 	classes := make([]byte, n)

@@ -3,6 +3,7 @@ package gate
 import (
 	"context"
 	"fmt"
+	"math"
 	"time"
 
 	"verge/client"
@@ -91,7 +92,7 @@ func (e Env) verdict(gate string) client.Verdict {
 }
 
 func (e Env) progress(step string, done, total int, figure float64, unit string) {
-	if e.Progress != nil {
+	if e.Progress != nil && !math.IsNaN(figure) && !math.IsInf(figure, 0) { // JSON has no others
 		e.Progress(client.Progress{Step: step, Done: int64(done), Total: int64(total), Figure: &figure, Unit: unit})
 	}
 }
