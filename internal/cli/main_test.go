@@ -53,7 +53,9 @@ func vergeWith(ctx context.Context, t *testing.T, std cli.IO, args ...string) re
 	if std.Out == nil {
 		std.Out = &out
 	}
-	std.Err = &err
+	if std.Err == nil {
+		std.Err = &err
+	}
 	std.Environ = append([]string{"HOME=" + t.TempDir()}, std.Environ...)
 	status := cli.Run(ctx, args, std)
 	return result{status, out.String(), err.String()}

@@ -15,6 +15,8 @@ type runCommand struct {
 
 	For  time.Duration `placeholder:"TIME" help:"Stop after this time, such as 60s, instead of at Ctrl-C."`
 	JSON bool          `help:"Print events, one JSON object a line."`
+
+	Watch bool `help:"Deploy again when the deployment file or a file that it names changes, to the stage development unless another is named."`
 }
 
 // Validate is called by kong.
@@ -27,6 +29,7 @@ func (r *runCommand) Validate() error {
 
 // Run starts a node, deploys to it, and keeps it for as long as it is wanted.
 func (r *runCommand) Run(c *call) (err error) {
+	r.development()
 	order, err := r.read()
 	if err != nil {
 		return err
@@ -50,11 +53,18 @@ func (r *runCommand) Run(c *call) (err error) {
 			err = stopped
 		}
 	}()
-	if err := r.deploy(c, order, node.Addresses()); err != nil {
+	seen := stamps(order.paths()) // before anybody changes what is being deployed
+	if err := r.deploy(c, order, node.Addresses()); err != nil && !r.Watch {
 		return err
+	} else if err != nil {
+		c.explain(err)
 	}
 	if quiet {
 		level.Set(slog.LevelWarn)
+	}
+	if r.Watch {
+		r.reload(c, seen, node.Addresses())
+		return nil
 	}
 	r.wait(c)
 	return nil
