@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"verge/client"
 	"verge/internal/deployfile"
@@ -26,6 +27,11 @@ func (r *run) observe(ctx context.Context) error {
 	if v.Gate == "" {
 		return errPaused
 	}
+	if breach == "" {
+		if breach = r.lastAsked(); breach != "" {
+			v.Outcome, v.Detail = client.OutcomeFail, breach
+		}
+	}
 	r.verdict(v)
 	if breach == "" {
 		if v.Outcome == client.OutcomeInconclusive {
@@ -43,6 +49,25 @@ func (r *run) observe(ctx context.Context) error {
 	// What serves goes on to: there is nothing else.
 	r.warn(fmt.Sprintf("it was not rolled back although %s: %s", breach, fault.Message(err)))
 	return r.commit(ctx)
+}
+
+// lastAsked ends the time in which somebody can ask for the version before, and says that
+// somebody has at the last moment, or "".
+func (r *run) lastAsked() string {
+	r.m.mu.Lock()
+	defer r.m.mu.Unlock()
+	r.over = true
+	select {
+	case reason := <-r.asked:
+		return onRequest(reason)
+	default:
+		return ""
+	}
+}
+
+// onRequest is the breach of somebody's wish.
+func onRequest(reason string) string {
+	return strings.TrimSuffix("it was rolled back on request: "+reason, ": ")
 }
 
 // undo lets the version before serve again: on disk first, with the end of the deployment,
@@ -107,12 +132,10 @@ func (r *run) reloadBefore(ctx context.Context) (*Served, error) {
 
 // commit ends the deployment, and unloads the version before.
 func (r *run) commit(ctx context.Context) error {
-	defer func() { // after the move: what is asked meanwhile would be lost
-		if r.before != nil {
-			r.m.release(r.before)
-			r.before = nil
-		}
-	}()
+	if r.before != nil {
+		r.m.release(r.before)
+		r.before = nil
+	}
 	if err := r.enter(ctx, client.PhaseCommitted, nil); err != nil {
 		// It serves, and the state file says so: the next start writes the end.
 		r.m.host.Log.Error("commit was not written", "deployment_id", r.d.ID, "err", err)
@@ -146,10 +169,10 @@ func (m *Manager) resume(d *client.Deployment, rel *release, served *Served, los
 	m.execute(r)
 }
 
-// observing returns the run that observes a model, or nil. m.mu is held.
+// observing returns the run that observes a model and can still roll it back, or nil. m.mu is held.
 func (m *Manager) observing(model string) *run {
 	for _, r := range m.runs {
-		if r.d.Model == model && r.d.Phase == client.PhaseObserving {
+		if r.d.Model == model && r.d.Phase == client.PhaseObserving && !r.over {
 			return r
 		}
 	}

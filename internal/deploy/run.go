@@ -38,6 +38,7 @@ type run struct {
 	gap        *gap        // from loading on, until a version serves; nil where one does throughout
 	candidate  *Served     // from loading; nil once it serves
 
+	over    bool        // the observation is; guarded by Manager.mu
 	retest  bool        // what serves is tested again: a verdict means the same at all stages
 	watched *watched    // what is gathered of the candidate, once it serves and is observed
 	before  *Served     // what served before, as long as it is kept; nil for none

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -93,7 +92,7 @@ func (r *run) watch(ctx context.Context) (v client.Verdict, breach string) {
 		case <-ctx.Done():
 			return client.Verdict{}, ""
 		case reason = <-r.asked:
-			reason = strings.TrimSuffix("it was rolled back on request: "+reason, ": ")
+			reason = onRequest(reason)
 		case <-look.C:
 		case <-over.C:
 			ended = true
