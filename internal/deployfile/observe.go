@@ -18,24 +18,30 @@ type Observe struct {
 	MaxWorkerDeaths   int      `json:"max_worker_deaths" jsonschema:"minimum=0,maximum=100" jsonschema_description:"Deaths of the version's worker that are borne. 0 where it is not given."`
 }
 
+// defaultObserve is an observation of which the file says nothing: the latency is limited
+// as that of the deployment, in milliseconds.
+func defaultObserve(maxLatencyMS float64) Observe {
+	const duration, rate = 5 * time.Minute, 0.05
+	return Observe{Duration: Duration(duration), MaxErrorRate: rate, MaxNaNRate: rate, MaxP95MS: maxLatencyMS}
+}
+
 // observe fills in what the file does not say.
 func (c *checker) observe() {
 	n := c.root.Get("observe")
 	if n == nil || n.Kind != document.Map || c.file.Observe == nil {
 		return
 	}
-	o := c.file.Observe
-	const minutes, rate = 5 * time.Minute, 0.05
+	o, unsaid := c.file.Observe, defaultObserve(c.file.Deployment.MaxLatencyMS)
 	if n.Get("duration") == nil {
-		o.Duration = Duration(minutes)
+		o.Duration = unsaid.Duration
 	}
 	if n.Get("max_error_rate") == nil {
-		o.MaxErrorRate = rate
+		o.MaxErrorRate = unsaid.MaxErrorRate
 	}
 	if n.Get("max_nan_rate") == nil {
-		o.MaxNaNRate = rate
+		o.MaxNaNRate = unsaid.MaxNaNRate
 	}
 	if n.Get("max_p95_ms") == nil {
-		o.MaxP95MS = c.file.Deployment.MaxLatencyMS
+		o.MaxP95MS = unsaid.MaxP95MS
 	}
 }

@@ -3,7 +3,6 @@ package deployfile
 import (
 	"slices"
 	"strings"
-	"time"
 
 	"verge/internal/document"
 	"verge/internal/fault"
@@ -22,12 +21,11 @@ func (Overlay) DecodeNode(d *document.Decoder, path string, n *document.Node) {
 	}
 }
 
-// strict says whether all that is measured must be told with confidence at a stage.
-func strict(stage string) bool { return stage == modelname.Staging || stage == modelname.Production }
-
 // Strict says whether the stage wants all tests, full samples, and no verdict that cannot
 // tell.
-func (f *File) Strict() bool { return strict(f.Stage) }
+func (f *File) Strict() bool {
+	return f.Stage == modelname.Staging || f.Stage == modelname.Production
+}
 
 // Lenient says whether what fails its gates is deployed all the same, with warnings.
 func (f *File) Lenient() bool { return f.Stage == modelname.Development }
@@ -143,8 +141,8 @@ func (c *checker) atStage() {
 		return
 	}
 	if f.Observe == nil {
-		const minutes, rate = 5 * time.Minute, 0.05
-		f.Observe = &Observe{Duration: Duration(minutes), MaxErrorRate: rate, MaxNaNRate: rate, MaxP95MS: f.Deployment.MaxLatencyMS}
+		unsaid := defaultObserve(f.Deployment.MaxLatencyMS)
+		f.Observe = &unsaid
 	}
 	device := c.root.At("deployment", "device_type")
 	if device != nil && !slices.Contains([]string{"cpu", "mobile", "embedded"}, f.Deployment.DeviceType) && f.Deployment.Fallback == "" {
