@@ -18,6 +18,7 @@ const (
 	PhaseLoading    Phase = "loading"    // a worker starts and loads the model
 	PhaseGating     Phase = "gating"     // latency, memory, signature
 	PhaseTesting    Phase = "testing"    // performance, functional and load tests
+	PhaseCanary     Phase = "canary"     // the new version answers a share of the requests, where the file says so
 	PhaseActivating Phase = "activating" // requests switch to the new version
 	PhaseObserving  Phase = "observing"  // the new version is watched under real load
 	PhaseCommitted  Phase = "committed"  // done: the new version serves
@@ -29,8 +30,8 @@ const (
 // Phases returns every phase, in order.
 func Phases() []Phase {
 	return []Phase{
-		PhasePending, PhaseChecking, PhasePreparing, PhaseLoading, PhaseGating, PhaseTesting, PhaseActivating,
-		PhaseObserving, PhaseCommitted, PhaseRolledBack, PhaseFailed, PhaseCanceled,
+		PhasePending, PhaseChecking, PhasePreparing, PhaseLoading, PhaseGating, PhaseTesting, PhaseCanary,
+		PhaseActivating, PhaseObserving, PhaseCommitted, PhaseRolledBack, PhaseFailed, PhaseCanceled,
 	}
 }
 
@@ -39,7 +40,8 @@ func (p Phase) Final() bool {
 	switch p {
 	case PhaseCommitted, PhaseRolledBack, PhaseFailed, PhaseCanceled:
 		return true
-	case PhasePending, PhaseChecking, PhasePreparing, PhaseLoading, PhaseGating, PhaseTesting, PhaseActivating, PhaseObserving:
+	case PhasePending, PhaseChecking, PhasePreparing, PhaseLoading, PhaseGating, PhaseTesting, PhaseCanary, PhaseActivating,
+		PhaseObserving:
 	}
 	return false
 }

@@ -31,6 +31,10 @@ type InferRequest struct {
 	// to the node. It is apart from ctx, which bounds the call as a whole.
 	Timeout time.Duration
 
+	// Header is sent with the request, such as the one by which a canary knows its clients
+	// again. What Infer sets itself goes before it.
+	Header http.Header
+
 	// JSON sends and asks for tensors as JSON numbers, for looking at by eye.
 	// Without it they are binary, which is faster and exact; FP16 and BF16, and
 	// answers with NaN or infinities, exist in binary only.
@@ -78,6 +82,9 @@ func (c *Client) Infer(ctx context.Context, req InferRequest) (*InferResponse, e
 	}
 	body, length := joinParts(header, blobs)
 	resp, err := c.send(ctx, http.MethodPost, modelRoute(req.Model, req.Version)+"/infer", nil, func(r *http.Request) {
+		for name, values := range req.Header {
+			r.Header[http.CanonicalHeaderKey(name)] = values
+		}
 		r.Body, r.ContentLength = io.NopCloser(body()), length
 		r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(body()), nil }
 		r.Header["Idempotency-Key"] = []string{} // not sent: lets net/http repeat it where an idle connection was closed

@@ -20,7 +20,8 @@ const headerLength = "Inference-Header-Content-Length"
 // mirror keeps what it is sent, and gives one answer.
 type mirror struct {
 	header, body, path string
-	metadata           int // how often it was asked for
+	visitor            string // its header X-Visitor
+	metadata           int    // how often it was asked for
 }
 
 func (m *mirror) serve(answer, length string) http.HandlerFunc {
@@ -31,6 +32,7 @@ func (m *mirror) serve(answer, length string) http.HandlerFunc {
 			return
 		}
 		body, _ := io.ReadAll(r.Body)
+		m.visitor = r.Header.Get("X-Visitor")
 		m.path, m.header, m.body = r.URL.Path, r.Header.Get(headerLength), string(body)
 		if length != "" {
 			w.Header().Set(headerLength, length)
@@ -52,6 +54,7 @@ func TestInferSendsAndReadsBinaryTensors(t *testing.T) {
 	c := node(t, m.serve(body, length))
 	got, err := c.Infer(t.Context(), client.InferRequest{
 		Model: "m", Version: "3", ID: "7", Timeout: 1500 * time.Microsecond,
+		Header:  http.Header{"x-visitor": {"ann"}, headerLength: {"12"}},
 		Inputs:  []client.Tensor{client.FromFloat32s("a", []int64{1, 2}, []float32{1, 2}), client.FromStrings("b", []int64{1}, []string{"xy"})},
 		Outputs: []client.Output{{Name: "y"}, {Name: "s", Classes: 2}},
 	})
@@ -64,8 +67,8 @@ func TestInferSendsAndReadsBinaryTensors(t *testing.T) {
 	if diff := cmp.Diff(wantJSON+goodBlob+"\x02\x00\x00\x00xy", m.body); diff != "" {
 		t.Errorf("request (-want +got):\n%s", diff)
 	}
-	if m.header != strconv.Itoa(len(wantJSON)) || m.path != "/v2/models/m/versions/3/infer" {
-		t.Errorf("header %s, path %s", m.header, m.path)
+	if m.visitor != "ann" || m.header != strconv.Itoa(len(wantJSON)) || m.path != "/v2/models/m/versions/3/infer" {
+		t.Errorf("headers %s and %q, path %s", m.header, m.visitor, m.path)
 	}
 	values, err := got.Output("y").Float32s()
 	if diff := cmp.Diff([]float32{1, 2}, values); diff != "" || err != nil || got.Model != "m" || got.Version != "3" || got.ID != "7" {

@@ -490,7 +490,7 @@ func (n *node) deploy(spec, file string) *client.Deployment {
 // ask asks what serves for one row of zeros; the answer says which model it was.
 func (n *node) ask() (version int, y float32) {
 	n.tb.Helper()
-	call, err := serve.Admit(n.tb.Context(), n.server, "m", "", 0, nil)
+	call, err := serve.Admit(n.tb.Context(), n.server, serve.Ask{Model: "m"}, nil)
 	if err != nil {
 		n.tb.Fatalf("ask: %v", err)
 	}

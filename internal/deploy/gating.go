@@ -210,7 +210,10 @@ func (r *run) refusal(v client.Verdict) error {
 	case client.OutcomeFail:
 	}
 	text := fmt.Sprintf("%s is %s, the limit is %s", v.Gate, figure(v.Figure, v.Unit), figure(v.Limit, v.Unit))
-	if v.Detail != "" {
+	switch {
+	case v.Gate == gate.GateCanary: // any of several limits was broken
+		text = v.Detail
+	case v.Detail != "":
 		text += " (" + v.Detail + ")"
 	}
 	return fault.New(fault.Invalid, "deploy.gate", "%s", text).WithHint("%s", gate.Hint(v.Gate))

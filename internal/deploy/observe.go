@@ -162,7 +162,7 @@ func (m *Manager) resume(d *client.Deployment, rel *release, served *Served, los
 		r.report.goOn(d, kept)
 	}
 	if served != nil {
-		r.watched = watchServed(served, file, m.host.Now)
+		r.watched = watchServed(served, file, file.Limits(), m.host.Now)
 	}
 	m.busy[d.Model] = "deployment " + d.ID
 	close(r.turn)

@@ -69,7 +69,7 @@ func observing(t *testing.T, limits string, change func(*deploy.Host)) (n *node,
 
 // try asks once, whatever comes of it.
 func (n *node) try() {
-	call, err := serve.Admit(n.tb.Context(), n.server, "m", "", 0, nil)
+	call, err := serve.Admit(n.tb.Context(), n.server, serve.Ask{Model: "m"}, nil)
 	if err != nil {
 		return
 	}
@@ -120,7 +120,7 @@ func TestAVersionThatFailsAfterTheSwitchIsRolledBack(t *testing.T) {
 func TestWhatClientsSpoilIsNoFault(t *testing.T) {
 	n, id, bad := observing(t, `"max_error_rate":0,"duration":"1h"`, nil)
 	for range 50 {
-		call, err := serve.Admit(t.Context(), n.server, "m", "", 0, nil)
+		call, err := serve.Admit(t.Context(), n.server, serve.Ask{Model: "m"}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -341,7 +341,7 @@ func TestNaNThatIsAllowedOrTheClientsOwnIsNoFault(t *testing.T) {
 	n, id, _ = observing(t, `"duration":"1h","max_nan_rate":0`, nil)
 	for range 30 {
 		n.clock.pass(time.Second)
-		call, err := serve.Admit(t.Context(), n.server, "m", "", 0, nil)
+		call, err := serve.Admit(t.Context(), n.server, serve.Ask{Model: "m"}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

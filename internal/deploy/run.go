@@ -40,6 +40,7 @@ type run struct {
 
 	over    bool        // the observation is; guarded by Manager.mu
 	retest  bool        // what serves is tested again: a verdict means the same at all stages
+	unsplit func()      // ends the canary; nil where there is none
 	watched *watched    // what is gathered of the candidate, once it serves and is observed
 	before  *Served     // what served before, as long as it is kept; nil for none
 	resumed bool        // it goes on with an observation
@@ -63,6 +64,7 @@ func (r *run) execute(ctx context.Context) {
 	log.Info("deployment began", "digest", r.d.Digest, "stage", r.d.Stage)
 	err := r.phases(ctx)
 	r.model.close() //nolint:errcheck,gosec // only read
+	r.endCanary()
 	if r.candidate != nil {
 		r.look() // the last time that there is something to see
 		r.m.release(r.candidate)
@@ -132,7 +134,10 @@ func (r *run) phases(ctx context.Context) error {
 		{client.PhasePreparing, r.prepare},
 		{client.PhaseLoading, r.replace(r.load)},
 		{client.PhaseGating, r.gate},
-		{client.PhaseTesting, r.test},
+		{client.PhaseTesting, r.testAndShadow},
+	}
+	if r.file.Canary != nil {
+		steps = append(steps, phaseStep{client.PhaseCanary, r.canary})
 	}
 	if r.back != nil {
 		steps = steps[:0]
@@ -460,8 +465,9 @@ func (r *run) activate(ctx context.Context) error {
 	if err := r.enter(ctx, client.PhaseActivating, switchTo); err != nil {
 		return err
 	}
-	r.watched = watchServed(r.candidate, r.file, r.m.host.Now) // before the first request
+	r.watched = watchServed(r.candidate, r.file, r.file.Limits(), r.m.host.Now) // before the first request
 	r.before, r.candidate = r.m.activate(r.candidate), nil
+	r.endCanary()
 	r.tellGap(fmt.Sprintf("version %d serves in the place of the one that was stopped", r.d.Version))
 	r.rememberChoice()
 	if r.back == nil && r.file.Observe != nil && returnable {

@@ -40,11 +40,50 @@ func (m *Manager) Shadow(ctx context.Context, model string, req client.ShadowReq
 	if err != nil {
 		return err
 	}
-	s := &shadow{
+	return m.newShadow(live, candidate, req).tell(ctx, fn)
+}
+
+func (m *Manager) newShadow(live, candidate *Served, req client.ShadowRequest) *shadow {
+	return &shadow{
 		manager: m, live: live, candidate: candidate, req: req, copies: make(chan copied, shadowWaiting),
 		tolerance: max(req.Tolerance, live.File.Tests.Functional.Tolerance),
 	}
-	return s.run(ctx, fn)
+}
+
+// testAndShadow is the phase testing: the tests, and where the file says so a comparison
+// with what clients get of the version that they ask.
+func (r *run) testAndShadow(ctx context.Context) error {
+	if err := r.test(ctx); err != nil {
+		return err
+	}
+	plan := r.file.Shadow
+	if plan == nil {
+		return nil
+	}
+	plain, _, _ := modelname.Split(r.d.Model)
+	r.m.mu.Lock()
+	live := r.m.serving[r.m.named(plain)]
+	r.m.mu.Unlock()
+	v := client.Verdict{Gate: gate.GateShadow, Time: r.m.host.Now(), Device: r.m.host.Device}
+	if live == nil {
+		v.Outcome, v.Detail = client.OutcomeSkipped, fmt.Sprintf("no version of %s serves", plain)
+		return r.judge(v)
+	}
+	if reason := choice.Differs(live.Version.Signature(), r.candidate.Version.Signature()); reason != "" {
+		v.Outcome, v.Detail = client.OutcomeInconclusive, fmt.Sprintf("it cannot answer what %s is asked: %s", live, reason)
+		return r.judge(v)
+	}
+	s := r.m.newShadow(live, r.candidate, client.ShadowRequest{
+		Sample: plan.Sample, Seconds: time.Duration(plan.Duration).Seconds(), MinAgreement: plan.MinAgreement, Tolerance: r.file.Tests.Functional.Tolerance,
+	})
+	v, err := s.run(ctx, func(p *client.Progress) error {
+		r.progress(*p)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return r.judge(v)
 }
 
 // shadowed finds the version that clients ask, and the one that is to be asked beside it.
@@ -128,18 +167,40 @@ func clones(all []tensor.Tensor) []tensor.Tensor {
 	return out
 }
 
-// run compares until the time is over.
-func (s *shadow) run(ctx context.Context, fn func(client.Event) error) error {
-	m, began := s.manager, s.manager.host.Now()
+// tell compares, and tells fn of it as of a deployment.
+func (s *shadow) tell(ctx context.Context, fn func(client.Event) error) error {
 	seq := uint64(0)
 	tell := func(e client.Event) error {
 		seq++
-		e.Seq, e.Time, e.Deployment = seq, m.host.Now(), s.candidate.Deployment()
+		e.Seq, e.Time, e.Deployment = seq, s.manager.host.Now(), s.candidate.Deployment()
 		return fn(e)
 	}
 	if err := tell(client.Event{Type: client.EventPhase, Phase: client.PhaseTesting}); err != nil {
 		return err
 	}
+	v, err := s.run(ctx, func(p *client.Progress) error {
+		return tell(client.Event{Type: client.EventProgress, Phase: client.PhaseTesting, Progress: p})
+	})
+	if err != nil {
+		return err
+	}
+	if err := tell(client.Event{Type: client.EventVerdict, Phase: client.PhaseTesting, Verdict: &v}); err != nil {
+		return err
+	}
+	end := client.Event{Type: client.EventEnd, Phase: client.PhaseCommitted}
+	if v.Outcome != client.OutcomePass {
+		text := fmt.Sprintf("%s is %s: %s", v.Gate, v.Outcome, v.Detail)
+		if v.Outcome == client.OutcomeFail {
+			text = fmt.Sprintf("%s is %s, the limit is %s (%s)", v.Gate, figure(v.Figure, v.Unit), figure(v.Limit, v.Unit), v.Detail)
+		}
+		end.Phase, end.Error = client.PhaseFailed, &client.Failure{Kind: fault.Invalid.String(), Message: text}
+	}
+	return tell(end)
+}
+
+// run compares until the time is over, and tells progress of it each second.
+func (s *shadow) run(ctx context.Context, progress func(*client.Progress) error) (client.Verdict, error) {
+	began := s.manager.host.Now()
 	stop := s.live.Version.Tap(s.see)
 	asked, cancel := context.WithCancel(ctx)
 	var wg sync.WaitGroup
@@ -163,25 +224,13 @@ func (s *shadow) run(ctx context.Context, fn func(client.Event) error) error {
 	for {
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
+			return client.Verdict{}, ctx.Err()
 		case <-look.C:
-			if err := tell(client.Event{Type: client.EventProgress, Phase: client.PhaseTesting, Progress: s.progress()}); err != nil {
-				return err
+			if err := progress(s.progress()); err != nil {
+				return client.Verdict{}, err
 			}
 		case <-over.C:
-			v := s.verdict(began, s.live.Monitor.Snapshot().P50LatencyMS)
-			if err := tell(client.Event{Type: client.EventVerdict, Phase: client.PhaseTesting, Verdict: &v}); err != nil {
-				return err
-			}
-			end := client.Event{Type: client.EventEnd, Phase: client.PhaseCommitted}
-			if v.Outcome != client.OutcomePass {
-				text := fmt.Sprintf("%s is %s: %s", v.Gate, v.Outcome, v.Detail)
-				if v.Outcome == client.OutcomeFail {
-					text = fmt.Sprintf("%s is %s, the limit is %s (%s)", v.Gate, figure(v.Figure, v.Unit), figure(v.Limit, v.Unit), v.Detail)
-				}
-				end.Phase, end.Error = client.PhaseFailed, &client.Failure{Kind: fault.Invalid.String(), Message: text}
-			}
-			return tell(end)
+			return s.verdict(began, s.live.Monitor.Snapshot().P50LatencyMS), nil
 		}
 	}
 }

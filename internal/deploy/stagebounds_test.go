@@ -176,7 +176,7 @@ func TestARollbackAtOneStageDoesNotPardonAnothers(t *testing.T) {
 func TestARollbackAtTheEndOfAnObservationIsCarriedOutOrRefused(t *testing.T) {
 	n := newNodeWith(t, t.TempDir(), often)
 	n.deploy(base, "digits.onnx")
-	old, err := serve.Admit(t.Context(), n.server, "m", "", 0, nil) // keeps version 1 from being unloaded
+	old, err := serve.Admit(t.Context(), n.server, serve.Ask{Model: "m"}, nil) // keeps version 1 from being unloaded
 	if err != nil {
 		t.Fatal(err)
 	}

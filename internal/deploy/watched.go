@@ -30,6 +30,7 @@ const (
 // figures begin before the switch: the tests count as requests.
 type watched struct {
 	served *Served
+	limits deployfile.Observe
 	seen   *monitor.Model // what clients see
 	unseen func()         // ends that
 	untap  func()         // ends the look at answers
@@ -42,10 +43,10 @@ type watched struct {
 }
 
 // watchServed begins to gather. end ends it.
-func watchServed(s *Served, file *deployfile.File, now func() time.Time) *watched {
-	w := &watched{served: s, now: now, untap: func() {}}
+func watchServed(s *Served, file *deployfile.File, limits deployfile.Observe, now func() time.Time) *watched {
+	w := &watched{served: s, limits: limits, now: now, untap: func() {}}
 	w.seen, w.unseen = s.Monitor.Watch()
-	if o := file.Observe; o != nil && !file.Tests.Functional.AllowNaN {
+	if !file.Tests.Functional.AllowNaN {
 		w.untap = s.Version.Tap(w.see)
 	}
 	return w
@@ -80,50 +81,73 @@ func (r *run) watch(ctx context.Context) (v client.Verdict, breach string) {
 		return v, v.Detail
 	}
 	defer r.watched.end()
-	baseline := r.baseline()
-	over := time.NewTimer(time.Duration(r.file.Observe.Duration))
+	before := 0.0 // of the version before, which answers nothing any more
+	if r.before != nil {
+		before = baseline(r.before.Monitor)
+	}
+	st, breach, err := r.follow(ctx, r.watched, time.Duration(r.file.Observe.Duration), func(*monitor.Stats) float64 {
+		r.makeRoom()
+		return before
+	})
+	if err != nil {
+		return client.Verdict{}, ""
+	}
+	v.Figures = r.watched.figures(&st)
+	r.watched.conclude(&v, &st, breach, observeEnough)
+	return v, breach
+}
+
+// follow looks at a version that clients ask until its time is over, a limit is broken, or
+// somebody asks for the version before. look is called at each look, and returns the 95th
+// percentile to compare with, in milliseconds, or 0.
+func (r *run) follow(ctx context.Context, w *watched, last time.Duration, look func(*monitor.Stats) float64) (st monitor.Stats, breach string, err error) {
+	over := time.NewTimer(last)
 	defer over.Stop()
-	look := time.NewTicker(cmp.Or(r.m.host.ObserveEvery, observeEvery))
-	defer look.Stop()
-	var st monitor.Stats
+	again := time.NewTicker(cmp.Or(r.m.host.ObserveEvery, observeEvery))
+	defer again.Stop()
 	for ended := false; !ended && breach == ""; {
 		reason := ""
 		select {
 		case <-ctx.Done():
-			return client.Verdict{}, ""
+			return st, "", ctx.Err()
 		case reason = <-r.asked:
 			reason = onRequest(reason)
-		case <-look.C:
+		case <-again.C:
 		case <-over.C:
 			ended = true
 		}
-		st = r.watched.seen.Snapshot()
+		st = w.seen.Snapshot()
+		beside := look(&st)
 		if breach = reason; breach == "" {
-			breach = r.broken(&st, baseline)
+			breach = r.broken(w, &st, beside)
 		}
-		r.makeRoom()
 	}
-	v.Samples = int(st.TotalRequests)
-	v.Figures = map[string]float64{
+	return st, breach, nil
+}
+
+// figures are what a verdict keeps of what was gathered.
+func (w *watched) figures(st *monitor.Stats) map[string]float64 {
+	return map[string]float64{
 		"requests": float64(st.TotalRequests), "errors": float64(st.ErrorCount), "p50_ms": st.P50LatencyMS, "p95_ms": st.P95LatencyMS,
-		"answers_looked_at": float64(r.watched.looked.Load()), "not_finite": float64(r.watched.wrong.Load()),
+		"answers_looked_at": float64(w.looked.Load()), "not_finite": float64(w.wrong.Load()),
 	}
+}
+
+// conclude fills in what a verdict says; enough is how many requests say something.
+func (w *watched) conclude(v *client.Verdict, st *monitor.Stats, breach string, enough int) {
+	v.Samples = int(st.TotalRequests)
 	switch v.Outcome = client.OutcomePass; {
 	case breach != "":
 		v.Outcome, v.Detail = client.OutcomeFail, breach
-	case st.TotalRequests < observeEnough:
-		v.Outcome, v.Detail = client.OutcomeInconclusive, fmt.Sprintf("it saw %d requests, %d would say something", st.TotalRequests, observeEnough)
+	case v.Samples < enough:
+		v.Outcome, v.Detail = client.OutcomeInconclusive, fmt.Sprintf("it saw %d requests, %d would say something", st.TotalRequests, enough)
 	}
-	return v, breach
 }
 
-// baseline is the 95th percentile of the version before, in milliseconds, or 0 where that
-// has answered too little.
-func (r *run) baseline() float64 {
-	if r.before == nil {
-		return 0
-	}
-	st := r.before.Monitor.Snapshot()
+// baseline is the 95th percentile of another version, in milliseconds, or 0 where that has
+// answered too little.
+func baseline(of *monitor.Model) float64 {
+	st := of.Snapshot()
 	if st.WindowCount < observeEnough {
 		return 0
 	}
@@ -146,11 +170,11 @@ func (r *run) makeRoom() {
 }
 
 // broken says which limit is broken, with the figures, or "".
-func (r *run) broken(st *monitor.Stats, baseline float64) string {
-	limits, w := r.file.Observe, r.watched
+func (r *run) broken(w *watched, st *monitor.Stats, beside float64) string {
+	limits := w.limits
 	if r.m.host.Deaths != nil {
 		if n := r.m.host.Deaths(w.served.Session); n > limits.MaxWorkerDeaths {
-			return fmt.Sprintf("its worker died %d times, the limit is %d", n, limits.MaxWorkerDeaths)
+			return fmt.Sprintf("its worker died %s, the limit is %d", times(n), limits.MaxWorkerDeaths)
 		}
 	}
 	if failed, of := faults(st); of >= observeLeast && float64(failed) > limits.MaxErrorRate*float64(of) {
@@ -162,23 +186,30 @@ func (r *run) broken(st *monitor.Stats, baseline float64) string {
 	if st.WindowCount < observeLeast {
 		return ""
 	}
-	if grown := r.grown(); limits.MaxMemoryGrowthMB > 0 && grown > limits.MaxMemoryGrowthMB {
+	if grown := r.grown(w); limits.MaxMemoryGrowthMB > 0 && grown > limits.MaxMemoryGrowthMB {
 		return fmt.Sprintf("its worker's memory grew by %s MB since it answered %d requests, the limit is %g MB", stats.Figure(grown, 4), observeLeast, limits.MaxMemoryGrowthMB)
 	}
 	if st.P95LatencyMS > limits.MaxP95MS {
 		return fmt.Sprintf("the p95 of %d requests is %s ms, the limit is %g ms", st.WindowCount, stats.Figure(st.P95LatencyMS, 3), limits.MaxP95MS)
 	}
-	if ratio := st.P95LatencyMS / baseline; limits.MaxP95Ratio > 0 && baseline > 0 && ratio > limits.MaxP95Ratio {
+	if ratio := st.P95LatencyMS / beside; limits.MaxP95Ratio > 0 && beside > 0 && ratio > limits.MaxP95Ratio {
 		return fmt.Sprintf("the p95 of %d requests is %s ms, %s times that of the version before, the limit is %g times",
 			st.WindowCount, stats.Figure(st.P95LatencyMS, 3), stats.Figure(ratio, 3), limits.MaxP95Ratio)
 	}
 	return ""
 }
 
+// times is "once", or how many times.
+func times(n int) string {
+	if n == 1 {
+		return "once"
+	}
+	return fmt.Sprintf("%d times", n)
+}
+
 // grown is by how much the worker's memory grew since the first look, in megabytes; 0 where
 // that cannot be measured.
-func (r *run) grown() float64 {
-	w := r.watched
+func (r *run) grown(w *watched) float64 {
 	used, err := r.m.host.memory(w.served.Session)
 	if err != nil {
 		return 0
@@ -193,11 +224,10 @@ func (r *run) grown() float64 {
 // that the client did not spoil.
 func faults(st *monitor.Stats) (failed, of int64) {
 	of = st.TotalRequests
-	for kind, n := range st.ErrorsByKind {
-		switch kind {
-		case fault.Internal.String(), fault.Unavailable.String(), fault.Deadline.String(), fault.Corrupt.String(), fault.Exhausted.String():
+	for name, n := range st.ErrorsByKind {
+		if kind, known := fault.ParseKind(name); known && kind.OfAsked() {
 			failed += n
-		default:
+		} else {
 			of -= n
 		}
 	}

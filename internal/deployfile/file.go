@@ -27,6 +27,8 @@ type File struct {
 	Deployment       Deployment         `json:"deployment" jsonschema_description:"Device and limits."`
 	Tests            Tests              `json:"tests" jsonschema_description:"What a version must pass before it serves: true, false, or an object with details."`
 	Accuracy         *Accuracy          `json:"accuracy,omitempty" jsonschema_description:"How right the answers must be, on a data set whose right answers are known."`
+	Shadow           *Shadow            `json:"shadow,omitempty" jsonschema_description:"How the version is compared, before it serves, with the one that clients ask, on what they ask. Without it, it is not."`
+	Canary           *Canary            `json:"canary,omitempty" jsonschema_description:"How the version answers a share of what clients ask before it answers all of it, within the limits of observe. Without it, it does not."`
 	Observe          *Observe           `json:"observe,omitempty" jsonschema_description:"How the version is watched after the switch, and within which limits: where one is broken, the version before serves again. Without it, it is not."`
 	RequiredPackages []Requirement      `json:"required_packages" jsonschema:"maxItems=64" jsonschema_description:"What the environment must have, by the names of Python packages, each with at most one version condition."`
 	Isolation        string             `json:"isolation" jsonschema:"enum=process,enum=none" jsonschema_description:"process: the model runs in a worker process; none: inside the node."`

@@ -27,21 +27,29 @@ func defaultObserve(maxLatencyMS float64) Observe {
 
 // observe fills in what the file does not say.
 func (c *checker) observe() {
-	n := c.root.Get("observe")
-	if n == nil || n.Kind != document.Map || c.file.Observe == nil {
+	n, o := c.root.Get("observe"), c.file.Observe
+	if o == nil {
 		return
 	}
-	o, unsaid := c.file.Observe, defaultObserve(c.file.Deployment.MaxLatencyMS)
-	if n.Get("duration") == nil {
-		o.Duration = unsaid.Duration
+	unsaid := defaultObserve(c.file.Deployment.MaxLatencyMS)
+	unlessGiven(n, "duration", &o.Duration, unsaid.Duration)
+	unlessGiven(n, "max_error_rate", &o.MaxErrorRate, unsaid.MaxErrorRate)
+	unlessGiven(n, "max_nan_rate", &o.MaxNaNRate, unsaid.MaxNaNRate)
+	unlessGiven(n, "max_p95_ms", &o.MaxP95MS, unsaid.MaxP95MS)
+}
+
+// unlessGiven sets what a map does not say.
+func unlessGiven[T any](n *document.Node, key string, to *T, value T) {
+	if n.Get(key) == nil {
+		*to = value
 	}
-	if n.Get("max_error_rate") == nil {
-		o.MaxErrorRate = unsaid.MaxErrorRate
+}
+
+// Limits are what a version that clients ask is held to: those of observe, or what these
+// are by default.
+func (f *File) Limits() Observe {
+	if f.Observe != nil {
+		return *f.Observe
 	}
-	if n.Get("max_nan_rate") == nil {
-		o.MaxNaNRate = unsaid.MaxNaNRate
-	}
-	if n.Get("max_p95_ms") == nil {
-		o.MaxP95MS = unsaid.MaxP95MS
-	}
+	return defaultObserve(f.Deployment.MaxLatencyMS)
 }

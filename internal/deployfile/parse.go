@@ -86,6 +86,7 @@ func decode(root *document.Node, stage string, ignore []string) (*File, fault.Pr
 		c.accuracy()
 		c.strategy()
 		c.observe()
+		c.trials()
 		c.atStage()
 		c.packages(ignore)
 		c.notes()

@@ -54,6 +54,17 @@ func (k Kind) String() string {
 	return fmt.Sprintf("kind(%d)", uint8(k))
 }
 
+// OfAsked says whether an error of this kind is the fault of who was asked, rather than of
+// who asked.
+func (k Kind) OfAsked() bool {
+	switch k {
+	case Internal, Unavailable, Deadline, Corrupt, Exhausted:
+		return true
+	default:
+		return false
+	}
+}
+
 // ParseKind is the inverse of Kind.String. A name that this build does not
 // know is Internal, and false.
 func ParseKind(name string) (Kind, bool) {

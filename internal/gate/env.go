@@ -24,6 +24,7 @@ const (
 	GateDeterminism  = "determinism" // the same answer to the same request
 	GateNumbers      = "numbers"     // no NaN and no infinity in answers
 	GateShadow       = "shadow"      // answers beside those that clients get
+	GateCanary       = "canary"      // a share of what clients ask
 	GateAccuracy     = "accuracy"
 	GateAccuracyDrop = "accuracy_drop" // against the version that serves
 	GateObservation  = "observation"
@@ -138,6 +139,10 @@ func Hint(gate string) string {
 		return "Deploy a better model, or change the limit of accuracy."
 	case GateAccuracyDrop:
 		return "Deploy a better model, give accuracy.dataset more samples, or raise accuracy.max_drop."
+	case GateShadow:
+		return "Look at what differs, or lower shadow.min_agreement."
+	case GateCanary:
+		return "Look at the log of the deployment, or change the limits of observe."
 	case GateSignature:
 		return "Deploy it under another name, or with --allow-signature-change where all clients are ready."
 	}

@@ -27,7 +27,7 @@ func BenchmarkCall(b *testing.B) {
 			in := []inference.Input{{Shape: []int64{size}}}
 			b.ReportAllocs()
 			for b.Loop() {
-				call, err := serve.Admit(ctx, s, "m", "", time.Second, nil)
+				call, err := serve.Admit(ctx, s, serve.Ask{Model: "m", Timeout: time.Second}, nil)
 				if err != nil {
 					b.Fatal(err)
 				}
@@ -53,7 +53,7 @@ func BenchmarkCallParallel(b *testing.B) {
 	b.RunParallel(func(pb *testing.PB) {
 		in := []inference.Input{{Shape: []int64{16}}}
 		for pb.Next() {
-			call, err := serve.Admit(b.Context(), s, "m", "", time.Second, nil)
+			call, err := serve.Admit(b.Context(), s, serve.Ask{Model: "m", Timeout: time.Second}, nil)
 			if err != nil {
 				b.Error(err)
 				return

@@ -29,8 +29,12 @@ type Call struct {
 	slot *slot      // nil after End
 	ran  time.Time  // when Run returned; zero before
 
-	in    []inference.Input // of Inputs, whose memory is the caller's
-	views [][]byte          // that it returned
+	in      []inference.Input // of Inputs, whose memory is the caller's
+	views   [][]byte          // that it returned
+	failure error             // of a canary, where other answers in its place
+
+	standIn *Version             // that is asked where this one, a canary, fails; nil for none
+	other   atomic.Pointer[Call] // to standIn; nil where it is not asked
 }
 
 // Begin admits a request: it waits in the queue for a slot, first come first
@@ -44,11 +48,19 @@ type Call struct {
 // canceled; and as inference.Session.NewSlot does. Failures but ErrReplaced are
 // recorded.
 func (v *Version) Begin(ctx context.Context, timeout time.Duration) (*Call, error) {
-	if timeout <= 0 {
-		timeout = v.cfg.DefaultTimeout
+	timeout = v.cfg.timeout(timeout)
+	return v.begin(ctx, timeout, timeout)
+}
+
+// begin is Begin with a limit on the time in the queue.
+func (v *Version) begin(ctx context.Context, timeout, queued time.Duration) (*Call, error) {
+	c := v.newCall(ctx, timeout)
+	wait, cancel := c.ctx, context.CancelFunc(func() {})
+	if queued < timeout {
+		wait, cancel = context.WithTimeout(c.ctx, queued)
 	}
-	c := v.newCall(ctx, min(timeout, v.cfg.MaxTimeout))
-	if err := c.admit(false); err != nil {
+	defer cancel()
+	if err := c.admit(wait, false); err != nil {
 		if !errors.Is(err, ErrReplaced) {
 			v.record(time.Since(c.begun), err)
 		}
@@ -66,7 +78,7 @@ func (v *Version) Begin(ctx context.Context, timeout time.Duration) (*Call, erro
 func (v *Version) Warm(ctx context.Context, inputs []tensor.Tensor, use func(outputs []tensor.Tensor)) error {
 	c := v.newCall(ctx, v.cfg.MaxTimeout)
 	c.silent = true
-	admit := func() error { return c.admit(true) }
+	admit := func() error { return c.admit(c.ctx, true) }
 	if v.apart.Load() {
 		admit = c.admitApart
 	}
@@ -93,8 +105,8 @@ func (v *Version) newCall(ctx context.Context, timeout time.Duration) *Call {
 	return c
 }
 
-// admit gets c a slot, or ends its context.
-func (c *Call) admit(ahead bool) (err error) {
+// admit gets c a slot before wait ends, or ends its context.
+func (c *Call) admit(wait context.Context, ahead bool) (err error) {
 	const op = "serve.begin"
 	defer func() {
 		if err != nil {
@@ -107,13 +119,15 @@ func (c *Call) admit(ahead bool) (err error) {
 	if c.ctx.Err() != nil {
 		return c.ended(op)
 	}
-	c.slot, err = c.v.pool.acquire(c, ahead)
+	c.slot, err = c.v.pool.acquire(wait, c, ahead)
 	switch {
 	case errors.Is(err, errFull):
 		return fault.New(fault.Unavailable, op, "queue of model %q is full (%d waiting)", c.v.model, c.v.cfg.QueueSize).
 			WithHint("Repeat the request later, or raise serve.queue_size.")
 	case err != nil && c.ctx.Err() != nil:
 		return c.ended(op)
+	case err != nil && wait.Err() != nil:
+		return fault.New(fault.Deadline, op, "%s had no place for the request in time", c.v.title())
 	}
 	return err
 }
@@ -154,8 +168,14 @@ func (c *Call) ended(op string) error {
 	return fault.New(fault.Canceled, op, "the request to model %q was canceled", c.v.model)
 }
 
-// Version returns the version that the request was admitted to.
-func (c *Call) Version() *Version { return c.v }
+// Version returns the version that the request was admitted to; after Run, the one that has
+// answered.
+func (c *Call) Version() *Version {
+	if other := c.other.Load(); other != nil {
+		return other.v
+	}
+	return c.v
+}
 
 // Context ends at the deadline, with the context of Begin, when the version is
 // closed before the request has ended, and at End. Whoever fills the inputs from a
@@ -182,13 +202,22 @@ func (c *Call) Inputs(in []inference.Input) ([][]byte, error) {
 // Run computes the outputs, as inference.Slot.Run does, under the deadline of the
 // request. Their Data lies in the slot and is valid until End or the next Run.
 func (c *Call) Run() ([]tensor.Tensor, error) {
-	return c.do(func(s inference.Slot) ([]tensor.Tensor, error) {
-		outputs, err := s.Run(c.ctx)
+	ctx, cancel := c.ctx, context.CancelFunc(func() {})
+	if c.standIn != nil {
+		ctx, cancel = context.WithTimeout(c.ctx, time.Until(c.deadline)/2)
+	}
+	defer cancel()
+	outputs, err := c.do(func(s inference.Slot) ([]tensor.Tensor, error) {
+		outputs, err := s.Run(ctx)
 		if err == nil {
 			c.show(outputs)
 		}
 		return outputs, err
 	})
+	if c.standIn != nil && worthAnother(err) && c.ctx.Err() == nil {
+		return c.again(err)
+	}
+	return outputs, err
 }
 
 // do runs f on the slot, unless the time is over.
@@ -219,11 +248,15 @@ func (c *Call) do(f func(inference.Slot) ([]tensor.Tensor, error)) ([]tensor.Ten
 func (c *Call) End(err error) {
 	c.cancel() // hurries a Run in progress
 	c.mu.Lock()
-	s, ran := c.slot, c.ran
+	s, ran, failure := c.slot, c.ran, c.failure
 	c.slot = nil
 	c.mu.Unlock()
 	if s == nil {
 		return
+	}
+	if other := c.other.Load(); other != nil {
+		other.End(err)
+		err = failure
 	}
 	if ran.IsZero() {
 		ran = time.Now()

@@ -26,6 +26,14 @@ func Default() Config {
 	}
 }
 
+// timeout is how long a request may take that asks for so long: 0 or less for nothing.
+func (c Config) timeout(asked time.Duration) time.Duration {
+	if asked <= 0 {
+		asked = c.DefaultTimeout
+	}
+	return min(asked, c.MaxTimeout)
+}
+
 // Validate returns every problem at once, each starting with its key, or nil.
 func (c Config) Validate() error {
 	const (

@@ -2,7 +2,7 @@
 // names to Versions; a Version admits requests through a bounded queue, in the
 // order of their arrival, and lends each a slot of its session until it ends:
 //
-//	call, err := serve.Admit(ctx, server, "digits", "", timeout, bind)
+//	call, err := serve.Admit(ctx, server, serve.Ask{Model: "digits"}, bind)
 //	views, err := call.Inputs([]inference.Input{{Shape: []int64{1, 1, 28, 28}}})
 //	// fill views[0]
 //	outputs, err := call.Run() // valid until End

@@ -50,9 +50,9 @@ type waiter struct {
 }
 
 // acquire admits c and returns a slot for it. It fails with the refusal, errFull,
-// the error of c.ctx, or one of open. ahead puts c at the head of the line,
+// the error of ctx, or one of open. ahead puts c at the head of the line,
 // whatever its length.
-func (p *pool) acquire(c *Call, ahead bool) (*slot, error) {
+func (p *pool) acquire(ctx context.Context, c *Call, ahead bool) (*slot, error) {
 	p.mu.Lock()
 	n := len(p.free)
 	switch {
@@ -84,19 +84,19 @@ func (p *pool) acquire(c *Call, ahead bool) (*slot, error) {
 		p.queued++
 	}
 	p.mu.Unlock()
-	return p.await(c, e)
+	return p.await(ctx, c, e)
 }
 
 // await waits for the turn of e. A call that gives up leaves the line, or hands on
 // what it was given in that instant.
-func (p *pool) await(c *Call, e *list.Element) (*slot, error) {
+func (p *pool) await(ctx context.Context, c *Call, e *list.Element) (*slot, error) {
 	w := e.Value.(*waiter) // the list holds nothing else
 	select {
 	case <-w.granted:
-	case <-c.ctx.Done():
+	case <-ctx.Done():
 	}
 	p.mu.Lock()
-	if err := c.ctx.Err(); err != nil {
+	if err := ctx.Err(); err != nil {
 		var dead *slot
 		if w.turn {
 			dead = p.put(w.slot)

@@ -24,23 +24,34 @@ type Resolver interface {
 	Resolve(model, version string) (*Version, error)
 }
 
+// Ask says what a request is for.
+type Ask struct {
+	Model, Version string                   // as Resolve takes them
+	Timeout        time.Duration            // as Begin takes it
+	Header         func(name string) string // of the request, "" for one that it has not; nil for none
+}
+
 // Admit resolves the names, lets prepare check the request against that version
-// (it may be nil), and begins the request, as Version.Begin does. It repeats all
-// three when the version was replaced meanwhile, so that no request fails because
-// of a switch; prepare then sees the successor.
-func Admit(ctx context.Context, r Resolver, model, version string, timeout time.Duration, prepare func(*Version) error) (*Call, error) {
+// (it may be nil), and begins the request, as Version.Begin does, on that version or on its
+// canary (see Split). It repeats all three when the version was replaced meanwhile, so that
+// no request fails because of a switch; prepare then sees the successor.
+func Admit(ctx context.Context, r Resolver, ask Ask, prepare func(*Version) error) (*Call, error) {
 	var last *Version
 	for {
-		v, err := r.Resolve(model, version)
+		v, err := r.Resolve(ask.Model, ask.Version)
 		if err != nil {
 			return nil, err
+		}
+		call, left := v.toCanary(ctx, ask, prepare)
+		if call != nil {
+			return call, nil
 		}
 		if prepare != nil {
 			if err = prepare(v); err != nil {
 				return nil, err
 			}
 		}
-		call, err := v.Begin(ctx, timeout)
+		call, err = v.Begin(ctx, left)
 		if err == nil || v == last || !errors.Is(err, ErrReplaced) {
 			return call, err
 		}

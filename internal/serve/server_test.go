@@ -213,7 +213,7 @@ func TestSwitchUnderLoad(t *testing.T) {
 					return
 				default:
 				}
-				call, err := serve.Admit(t.Context(), s, "m", "", 0, nil)
+				call, err := serve.Admit(t.Context(), s, serve.Ask{Model: "m"}, nil)
 				if err != nil {
 					t.Errorf("Admit: %v", err)
 					return
@@ -259,7 +259,7 @@ func TestAdmit(t *testing.T) {
 
 	t.Run("repeats when the version was replaced", func(t *testing.T) {
 		var prepared []int
-		call, err := serve.Admit(t.Context(), s, "m", "", 0, func(v *serve.Version) error {
+		call, err := serve.Admit(t.Context(), s, serve.Ask{Model: "m"}, func(v *serve.Version) error {
 			if prepared = append(prepared, v.Number()); v == one {
 				s.Activate(two)
 				check(t, "Remove", s.Remove(t.Context(), one), 0, "")
@@ -273,7 +273,7 @@ func TestAdmit(t *testing.T) {
 		call.End(nil)
 	})
 	t.Run("does not repeat for ever", func(t *testing.T) {
-		_, err := serve.Admit(t.Context(), serve.Only(one), "m", "", 0, nil)
+		_, err := serve.Admit(t.Context(), serve.Only(one), serve.Ask{Model: "m"}, nil)
 		check(t, "Admit", err, fault.Unavailable, `version 1 of model "m" was replaced or unloaded a moment ago`)
 		if !errors.Is(err, serve.ErrReplaced) {
 			t.Errorf("Admit = %v, want ErrReplaced", err)
@@ -281,10 +281,10 @@ func TestAdmit(t *testing.T) {
 	})
 	t.Run("hands on what prepare says", func(t *testing.T) {
 		refused := errors.New("wrong shape")
-		if _, err := serve.Admit(t.Context(), s, "m", "", 0, func(*serve.Version) error { return refused }); !errors.Is(err, refused) {
+		if _, err := serve.Admit(t.Context(), s, serve.Ask{Model: "m"}, func(*serve.Version) error { return refused }); !errors.Is(err, refused) {
 			t.Errorf("Admit = %v, want %v", err, refused)
 		}
-		if _, err := serve.Admit(t.Context(), s, "n", "", 0, nil); fault.KindOf(err) != fault.NotFound {
+		if _, err := serve.Admit(t.Context(), s, serve.Ask{Model: "n"}, nil); fault.KindOf(err) != fault.NotFound {
 			t.Errorf("Admit = %v, want not found", err)
 		}
 	})

@@ -66,6 +66,7 @@ type Version struct {
 	pool   *pool
 	apart  atomic.Bool            // Warm takes a slot of its own
 	taps   atomic.Pointer[[]*Tap] // replaced as a whole; nil for none
+	split  atomic.Pointer[split]  // nil while there is no canary
 	health atomic.Pointer[error]  // the last verdict of SetHealth; nil before the first
 }
 

@@ -273,7 +273,7 @@ func TestAVersionWhoseWorkerDiesAfterTheSwitchIsRolledBack(t *testing.T) {
 	answered := clients.answers.Load()
 	nodetest.Wait(t, "clients are answered again", func() bool { return clients.answers.Load() > answered+50 })
 	clients.end()
-	const want = "observing: digits@2 was rolled back to version 1: its worker died 1 times, the limit is 0"
+	const want = "observing: digits@2 was rolled back to version 1: its worker died once, the limit is 0"
 	if d.Phase != client.PhaseRolledBack || d.Error.Message != want {
 		t.Errorf("it ended %s: %+v, want %s", d.Phase, d.Error, want)
 	}

@@ -39,7 +39,7 @@ func (h *Handler) infer(w http.ResponseWriter, r *http.Request, e endpoint) (err
 	if err != nil {
 		return err
 	}
-	call, err := serve.Admit(r.Context(), h.models, e.model, e.version, timeout, prepare)
+	call, err := serve.Admit(r.Context(), h.models, serve.Ask{Model: e.model, Version: e.version, Timeout: timeout, Header: r.Header.Get}, prepare)
 	if err != nil {
 		return err
 	}
