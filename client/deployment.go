@@ -144,6 +144,9 @@ type DeploymentRequest struct {
 	ForceReason    string            `json:"force_reason,omitempty"`    // why a stage may be given what it would refuse: a verdict that cannot tell, bytes that staging has not seen; kept with the deployment
 	IgnorePackages []string          `json:"ignore_packages,omitempty"` // required packages that are not checked
 	Retry          bool              `json:"retry,omitempty"`           // deploy bytes that were rolled back before
+	// Evidence is the report of a deployment of the same model on another node, which
+	// production may take in the place of one on this device.
+	Evidence *Report `json:"evidence,omitempty"`
 	// AllowSignatureChange says that clients are ready for inputs and outputs that are not
 	// those of the version that serves.
 	AllowSignatureChange bool `json:"allow_signature_change,omitempty"`

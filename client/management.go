@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"io"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -147,4 +148,37 @@ func (c *Client) Status(ctx context.Context) (*Status, error) {
 		return nil, err
 	}
 	return &s, nil
+}
+
+// Export writes a version that the node keeps to w, as one tar archive with its deployment
+// file, its files and the report of its deployment, for another node; version 0 is the one
+// that serves. It fails with kind "not_found" for a version that is not kept, and with
+// "unavailable" where the archive was cut: then w has only a part of it.
+func (c *Client) Export(ctx context.Context, name string, version int, w io.Writer) error {
+	path := route("v1", "models", name, "export")
+	if version != 0 {
+		path += "?" + url.Values{"version": {strconv.Itoa(version)}}.Encode()
+	}
+	resp, err := c.send(ctx, http.MethodGet, path, nil, nil)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close() //nolint:errcheck // it was only read
+	local := &writeError{w: w}
+	if _, err = io.Copy(local, resp.Body); err != nil && local.err == nil {
+		return c.transportError(ctx, err)
+	}
+	return err
+}
+
+// writeError remembers whether it was writing that failed.
+type writeError struct {
+	w   io.Writer
+	err error
+}
+
+// Write implements io.Writer.
+func (w *writeError) Write(p []byte) (n int, err error) {
+	n, w.err = w.w.Write(p)
+	return n, w.err
 }

@@ -16,7 +16,7 @@ import (
 var layers = map[string]int{
 	"fault": 0, "version": 0, "packaging": 0, "strictjson": 0, "document": 1, "modelname": 1,
 	"tensor": 1, "stats": 1, "native": 1, "sysroot": 1, "notify": 1,
-	"inference": 2, "deployfile": 2,
+	"inference": 2, "deployfile": 2, "bundle": 2,
 	"device": 3, "modelfile": 3, "artifact": 3, "runtimeinstall": 3, "sandbox": 3, "service": 3, "runtimes": 3, "oip": 3, "dataset": 3,
 	"client": 4, "worker": 4, "monitor": 4, "report": 5,
 	"serve":  5,

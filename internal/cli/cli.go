@@ -43,6 +43,7 @@ type commands struct {
 	Shadow   shadowCommand   `cmd:"" help:"Compare a version with the one that clients ask, on what they ask."`
 	Promote  promoteCommand  `cmd:"" help:"Deploy the version of a lower stage to a higher one."`
 	Rollback rollbackCommand `cmd:"" help:"Serve an earlier version of a model again."`
+	Export   exportCommand   `cmd:"" help:"Write a version of a model, with its deployment file and report, as one file for another node."`
 	Pin      pinCommand      `cmd:"" help:"Keep a version of a model with all its files."`
 	Predict  predictCommand  `cmd:"" help:"Ask a model for an answer."`
 	Status   statusCommand   `cmd:"" help:"Show how the node and its models are."`

@@ -50,8 +50,9 @@ type fakeNode struct {
 	deployments []client.Deployment // that are listed, the newest first
 	changes     []string            // rollbacks and pins, with their bodies
 
-	report client.Report       // of any deployment
-	audit  []client.AuditEntry // chained, the oldest first
+	report   client.Report       // of any deployment
+	exported []byte              // of any version; nil for none
+	audit    []client.AuditEntry // chained, the oldest first
 }
 
 // inferRequest is what a client sent, as far as tests look.
@@ -171,6 +172,16 @@ func (n *fakeNode) routes() http.Handler {
 			}
 		}
 		answer(w, 404, map[string]string{"error": `model "` + r.PathValue("model") + `" is not deployed`, "kind": "not_found", "hint": "verge status lists the models that are."})
+	})
+	mux.HandleFunc("GET /v1/models/{model}/export", func(w http.ResponseWriter, r *http.Request) {
+		if n.exported == nil {
+			answer(w, 404, map[string]string{"error": "version " + r.URL.Query().Get("version") + " of " + r.PathValue("model") + " is not kept", "kind": "not_found", "hint": "These are: digits@2."})
+			return
+		}
+		n.mu.Lock()
+		n.changes = append(n.changes, r.PathValue("model")+" export "+r.URL.RawQuery)
+		n.mu.Unlock()
+		w.Write(n.exported) // the client sees it
 	})
 	mux.HandleFunc("POST /v1/models/{model}/{what}", func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)

@@ -22,7 +22,7 @@ import (
 
 // orderFlags are the flags of every command that takes a deployment file.
 type orderFlags struct {
-	File          string   `arg:"" help:"Deployment file."`
+	File          string   `arg:"" help:"Deployment file, or what verge export has written."`
 	Name          string   `placeholder:"NAME" help:"Name of the served model, whatever the file says."`
 	Stage         string   `placeholder:"STAGE" help:"Stage to deploy to, whatever the file says: development, testing, staging or production."`
 	IgnorePackage []string `placeholder:"NAME" help:"A required package that is not to be looked for."`
@@ -35,15 +35,19 @@ type order struct {
 	file  *deployfile.File
 	name  string // that the model will have
 	files []orderFile
-	stage string   // that was asked for; "" for the one of the file
-	skip  []string // packages that are not looked for
+	stage string         // that was asked for; "" for the one of the file
+	skip  []string       // packages that are not looked for
+	from  *os.File       // the bundle that all of it is in; nil for files of their own
+	proof *client.Report // that came with it; nil for none
 }
 
 // orderFile is a file that goes to the node.
 type orderFile struct {
 	role   string // "model", "weights", "variants.0", "variants.0.weights", "labels", "golden"
-	handle *os.File
+	name   string // for messages
+	handle io.ReaderAt
 	size   int64
+	is     string // digest that it must have; "" for any
 }
 
 // read reads the deployment file, finds what is wrong with it, and opens the
@@ -51,6 +55,9 @@ type orderFile struct {
 func (f *orderFlags) read() (*order, error) {
 	if err := notAModel(f.File); err != nil {
 		return nil, err
+	}
+	if o, err := f.readBundle(); o != nil || err != nil {
+		return o, err
 	}
 	text, err := readFile(f.File, document.MaxBytes)
 	if err != nil {
@@ -129,7 +136,7 @@ func (o *order) open() error {
 			problems = append(problems, fault.Problem{Path: f.key, Message: fault.Message(err), Hint: fault.HintOf(err)})
 			continue
 		}
-		o.files = append(o.files, orderFile{f.role, handle, bytes})
+		o.files = append(o.files, orderFile{role: f.role, name: f.path, handle: handle, size: bytes})
 		if f.role != "model" && !strings.HasPrefix(f.role, "variants.") {
 			continue
 		}
@@ -142,7 +149,7 @@ func (o *order) open() error {
 			if f.role != "model" {
 				role = f.role + "." + roleWeights
 			}
-			o.files = append(o.files, orderFile{role, weights, bytes})
+			o.files = append(o.files, orderFile{role: role, name: weights.Name(), handle: weights, size: bytes})
 		}
 	}
 	if len(problems) == 0 {
@@ -155,7 +162,12 @@ func (o *order) open() error {
 // close closes the files.
 func (o *order) close() {
 	for _, f := range o.files {
-		f.handle.Close() //nolint:errcheck,gosec // only read
+		if file, ok := f.handle.(*os.File); ok {
+			file.Close() //nolint:errcheck,gosec // only read
+		}
+	}
+	if o.from != nil {
+		o.from.Close() //nolint:errcheck,gosec // only read
 	}
 }
 
@@ -188,11 +200,11 @@ func (o *order) read(role string) ([]byte, error) {
 	}
 	f := o.files[i]
 	if limit := deploy.DataLimit(role); f.size > limit {
-		return nil, fault.New(fault.TooLarge, "cli.read", "the %s file has %d bytes, the limit is %d", role, f.size, limit).On(f.handle.Name())
+		return nil, fault.New(fault.TooLarge, "cli.read", "the %s file has %d bytes, the limit is %d", role, f.size, limit).On(f.name)
 	}
 	data, err := io.ReadAll(io.NewSectionReader(f.handle, 0, f.size))
 	if err != nil {
-		return nil, pathError("cli.read", f.handle.Name(), err)
+		return nil, pathError("cli.read", f.name, err)
 	}
 	return data, nil
 }
@@ -240,14 +252,19 @@ func (o *order) request(reason string, digests map[string]string) (client.Deploy
 	spec, err := o.spec()
 	return client.DeploymentRequest{
 		Spec: spec, SpecName: filepath.Base(o.path), Artifacts: digests, Name: o.name, Stage: o.stage, Reason: reason, IgnorePackages: o.skip,
+		Evidence: o.proof,
 	}, err
 }
 
-// digest reads the whole file.
+// digest reads the whole file. It fails with fault.Corrupt where it is not what it must be.
 func (f orderFile) digest() (string, error) {
 	sum := sha256.New()
 	if _, err := io.Copy(sum, io.NewSectionReader(f.handle, 0, f.size)); err != nil {
-		return "", pathError("cli.digest", f.handle.Name(), err)
+		return "", pathError("cli.digest", f.name, err)
 	}
-	return "sha256:" + hex.EncodeToString(sum.Sum(nil)), nil
+	digest := "sha256:" + hex.EncodeToString(sum.Sum(nil))
+	if f.is != "" && f.is != digest {
+		return "", fault.New(fault.Corrupt, "cli.digest", "its digest is %s, and not %s as it was exported", digest, f.is).On(f.name).WithHint("Export it again.")
+	}
+	return digest, nil
 }

@@ -36,7 +36,7 @@ func stamps(paths []string) map[string]stamp {
 func (o *order) paths() []string {
 	all := []string{o.path}
 	for _, f := range o.files {
-		all = append(all, f.handle.Name())
+		all = append(all, f.name)
 	}
 	return all
 }

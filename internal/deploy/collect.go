@@ -53,7 +53,7 @@ func (m *Manager) trim(last string) error {
 // deployment asks for it.
 const uploadPatience = time.Hour
 
-// needed returns the digests of what serving, previous and running versions need. m.mu is
+// needed returns the digests of what serving, previous, running and exported versions need. m.mu is
 // held.
 func (m *Manager) needed() (map[string]bool, error) {
 	records, err := m.store.models()
@@ -66,6 +66,11 @@ func (m *Manager) needed() (map[string]bool, error) {
 			for _, digest := range release.Artifacts {
 				needed[digest] = true
 			}
+		}
+	}
+	for release := range m.exporting {
+		for _, digest := range release.Artifacts {
+			needed[digest] = true
 		}
 	}
 	for _, r := range m.runs {

@@ -98,16 +98,17 @@ type Manager struct {
 
 	tidying sync.Mutex // held while the cache is tidied; taken before mu
 
-	mu      sync.Mutex // guards all below
-	closed  bool
-	busy    map[string]string             // model → what goes on with it
-	waiting map[string][]*run             // model → deployments that wait for that, the next one first
-	runs    map[string]*run               // deployment id → in progress
-	known   map[string]*client.Deployment // every deployment that is remembered
-	logs    map[string]*eventLog          // of deployments of this process
-	serving map[string]*Served            // model → what serves
-	used    map[string]bool               // artifacts that a deployment has asked for
-	unused  map[string]time.Time          // artifacts that none has asked for yet → first seen
+	mu        sync.Mutex // guards all below
+	closed    bool
+	busy      map[string]string             // model → what goes on with it
+	waiting   map[string][]*run             // model → deployments that wait for that, the next one first
+	runs      map[string]*run               // deployment id → in progress
+	known     map[string]*client.Deployment // every deployment that is remembered
+	logs      map[string]*eventLog          // of deployments of this process
+	serving   map[string]*Served            // model → what serves
+	used      map[string]bool               // artifacts that a deployment has asked for
+	exporting map[*release]bool             // whose files are being read
+	unused    map[string]time.Time          // artifacts that none has asked for yet → first seen
 }
 
 // Open reads the state file, ends what a crash interrupted, and returns a Manager that
@@ -127,7 +128,7 @@ func Open(host Host) (*Manager, error) {
 		host: host, store: s, tails: logs,
 		resumed: map[string]*client.Deployment{},
 		busy:    map[string]string{}, waiting: map[string][]*run{}, runs: map[string]*run{}, known: map[string]*client.Deployment{},
-		logs: map[string]*eventLog{}, serving: map[string]*Served{}, used: map[string]bool{}, unused: map[string]time.Time{},
+		logs: map[string]*eventLog{}, serving: map[string]*Served{}, used: map[string]bool{}, unused: map[string]time.Time{}, exporting: map[*release]bool{},
 	}
 	m.ctx, m.cancel = context.WithCancel(context.Background())
 	if err := m.begin(); err != nil {

@@ -1,6 +1,7 @@
 package deploy
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -111,8 +112,8 @@ func (m *Manager) named(name string) string {
 	return name
 }
 
-// checkEvidence refuses bytes for production that staging has not seen on this device,
-// unless that is forced.
+// checkEvidence refuses bytes for production that staging has not seen, on this device or by
+// the report that comes with them, unless that is forced.
 func (r *run) checkEvidence(findings *Findings) {
 	if r.file.Stage != modelname.Production {
 		return
@@ -133,18 +134,38 @@ func (r *run) checkEvidence(findings *Findings) {
 		}
 	}
 	r.m.mu.Unlock()
+	v := client.Verdict{Gate: gate.GateEvidence, Outcome: client.OutcomePass, Time: r.m.host.Now(), Device: r.m.host.Device}
 	switch {
 	case seen != "":
-		r.verdict(client.Verdict{
-			Gate: gate.GateEvidence, Outcome: client.OutcomePass, Time: r.m.host.Now(), Device: r.m.host.Device, Detail: "staging took these bytes with deployment " + seen,
-			How: "what this device remembers",
-		})
+		v.Detail, v.How = "staging took these bytes with deployment "+seen, "what this device remembers"
+		r.verdict(v)
+	case proves(r.req.Evidence, r.d.Digest):
+		v.Detail = fmt.Sprintf("%s took these bytes with deployment %s", r.req.Evidence.Deployment.Stage, r.req.Evidence.Deployment.ID)
+		v.How = "what the report says that came with the request, of " + cmp.Or(r.req.Evidence.Device.Label, "another device")
+		r.verdict(v)
 	case r.req.ForceReason != "":
 		findings.warn("stage: these bytes have not passed staging on this device, and are forced: %s", r.req.ForceReason)
 	default:
-		findings.problem(fault.Invalid, "stage", "Deploy them to staging first, and promote them: verge promote "+plainOf(r.d.Model)+" --to production; or force it with a reason: --force REASON.",
+		findings.problem(fault.Invalid, "stage", "Deploy them to staging first, and promote them: verge promote "+plainOf(r.d.Model)+" --to production; deploy what verge export has written of them where they have passed it; or force it with a reason: --force REASON.",
 			"these bytes have not passed staging on this device, which production wants")
 	}
+}
+
+// proves says whether a report is that of a deployment in which staging has taken bytes, or
+// production that had seen them there.
+func proves(report *client.Report, digest string) bool {
+	if report == nil || report.Format != client.ReportFormat || report.Deployment.Phase != client.PhaseCommitted || report.Deployment.Digest != digest {
+		return false
+	}
+	switch report.Deployment.Stage {
+	case modelname.Staging:
+		return true
+	case modelname.Production:
+		return slices.ContainsFunc(report.Deployment.Verdicts, func(v client.Verdict) bool {
+			return v.Gate == gate.GateEvidence && v.Outcome == client.OutcomePass
+		})
+	}
+	return false
 }
 
 func plainOf(name string) string {

@@ -97,7 +97,7 @@ func TestProductionTakesWhatStagingHasSeen(t *testing.T) {
 	d := n.wait(n.submit(n.request(staged("production", ""), "digits.onnx")).ID)
 	want := []client.Problem{{
 		Path: "stage", Message: "these bytes have not passed staging on this device, which production wants",
-		Hint: "Deploy them to staging first, and promote them: verge promote m --to production; or force it with a reason: --force REASON.",
+		Hint: "Deploy them to staging first, and promote them: verge promote m --to production; deploy what verge export has written of them where they have passed it; or force it with a reason: --force REASON.",
 	}}
 	if phases(d) != "pending checking failed" || !slices.Equal(d.Error.Problems, want) {
 		t.Errorf("phases %s, %+v", phases(d), d.Error)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"io"
 	"math"
 	"slices"
 	"strings"
@@ -276,6 +277,21 @@ func TestTheClientDeploysAndFollows(t *testing.T) {
 			t.Errorf("Pin = %v", err)
 		}
 	}
+	for version, want := range map[int]string{0: "version 0", 2: "version 2"} {
+		var b strings.Builder
+		if err := c.Export(ctx, "digits", version, &b); err != nil || b.String() != want {
+			t.Errorf("Export = %q, %v; want %s", b.String(), err, want)
+		}
+	}
+	if err := c.Export(ctx, "digits", 9, io.Discard); err == nil {
+		t.Error("Export that is cut = nil")
+	} else if kind, _, _ := explain(err); kind != "unavailable" {
+		t.Errorf("Export that is cut = %v, want unavailable", err)
+	}
+	full := errors.New("the disk is full")
+	if err := c.Export(ctx, "digits", 2, failingWriter{full}); !errors.Is(err, full) {
+		t.Errorf("Export to a full disk = %v", err)
+	}
 	if got, want := n.deployments.rollbacks, []string{"0 ", "2 it sees ghosts"}; !slices.Equal(got, want) {
 		t.Errorf("rolled back: %q, want %q", got, want)
 	}
@@ -285,7 +301,7 @@ func TestTheClientDeploysAndFollows(t *testing.T) {
 	if _, err := c.Rollback(ctx, "digits", client.RollbackRequest{To: -1}); err == nil || err.Error() != "to is -1, want a version, or 0 for the one before" {
 		t.Errorf("Rollback to -1 = %v", err)
 	}
-	for _, err := range []error{second(c.Rollback(ctx, "other", client.RollbackRequest{})), second(c.Promote(ctx, "other", client.PromoteRequest{To: "staging"})), c.Pin(ctx, "other", client.PinRequest{Version: 1})} {
+	for _, err := range []error{second(c.Rollback(ctx, "other", client.RollbackRequest{})), second(c.Promote(ctx, "other", client.PromoteRequest{To: "staging"})), c.Pin(ctx, "other", client.PinRequest{Version: 1}), c.Export(ctx, "other", 1, io.Discard)} {
 		if kind, status, _ := explain(err); kind != "not_found" || status != 404 {
 			t.Errorf("of another model: %v", err)
 		}
@@ -355,3 +371,8 @@ func TestTheClientReadsReports(t *testing.T) {
 }
 
 func second[T any](_ T, err error) error { return err }
+
+// failingWriter fails with err.
+type failingWriter struct{ err error }
+
+func (f failingWriter) Write([]byte) (int, error) { return 0, f.err }

@@ -192,3 +192,38 @@ func (a *API) pin(w http.ResponseWriter, r *http.Request) error {
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }
+
+// tarType is what an export is; nobody has registered a type for tar, and this is the one in use.
+const tarType = "application/x-tar"
+
+// export answers with a version as one file. The answer begins with its first byte, so that
+// what keeps it from beginning is an error like any other; one that is cut shows as a
+// connection that breaks.
+func (a *API) export(w http.ResponseWriter, r *http.Request) error {
+	version, err := number(r, "version", math.MaxInt32)
+	if err != nil {
+		return err
+	}
+	begun := &beginning{w: w}
+	if err = a.node.Deployments.Export(r.PathValue("model"), int(version), begun); err == nil || !begun.done { //nolint:gosec // at most math.MaxInt32
+		return err
+	}
+	a.log.Warn("export was cut off", "model", r.PathValue("model"), "version", version, "err", err)
+	panic(http.ErrAbortHandler)
+}
+
+// beginning says what an answer is when its first byte is written.
+type beginning struct {
+	w    http.ResponseWriter
+	done bool
+}
+
+// Write implements io.Writer.
+func (b *beginning) Write(p []byte) (int, error) {
+	if !b.done {
+		b.done = true
+		b.w.Header().Set("Content-Type", tarType)
+		b.w.WriteHeader(http.StatusOK)
+	}
+	return b.w.Write(p)
+}

@@ -193,6 +193,16 @@ func (d *deployments) Pin(model string, version int, pinned bool, by client.Acto
 	return nil
 }
 
+func (d *deployments) Export(model string, version int, w io.Writer) error {
+	if model != "digits" {
+		return fault.New(fault.NotFound, "fake.export", "unknown model %q", model)
+	}
+	if _, err := fmt.Fprintf(w, "version %d", version); err != nil || version != 9 {
+		return err
+	}
+	return fault.New(fault.Corrupt, "fake.export", "a bit has flipped")
+}
+
 func (d *deployments) Undeploy(model string, by client.Actor) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()

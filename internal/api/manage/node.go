@@ -40,6 +40,8 @@ type Deployments interface {
 	Shadow(ctx context.Context, model string, req client.ShadowRequest, fn func(client.Event) error) error
 	Promote(model string, req client.PromoteRequest, by client.Actor) (*client.Deployment, error)
 	Pin(model string, version int, pinned bool, by client.Actor) error
+	// Export writes a version, 0 for the one that serves, as one file.
+	Export(model string, version int, w io.Writer) error
 	// Report returns what is kept of a deployment, or fault.NotFound.
 	Report(id string) (*client.Report, error)
 	// Audit returns at most limit entries of the audit log behind one with a sequence.

@@ -57,7 +57,10 @@ var placeholder = regexp.MustCompile(`\{([a-z]+)\}`)
 // operation describes one route, and adds the schemas that it speaks of.
 func (r route) operation(schemas map[string]json.RawMessage) (map[string]any, error) {
 	success := map[string]any{"description": http.StatusText(r.status)}
-	if r.answer != nil {
+	binary := json.RawMessage(`{"type":"string","format":"binary"}`)
+	if _, isRaw := r.answer.(raw); isRaw {
+		success["content"] = content(tarType, binary)
+	} else if r.answer != nil {
 		value := r.answer
 		s, isStream := value.(stream)
 		if isStream {
@@ -91,7 +94,7 @@ func (r route) operation(schemas map[string]json.RawMessage) (map[string]any, er
 		operation["parameters"] = all
 	}
 	if r.body != nil {
-		kind, schema := "application/octet-stream", json.RawMessage(`{"type":"string","format":"binary"}`)
+		kind, schema := "application/octet-stream", binary
 		if _, isRaw := r.body.(raw); !isRaw {
 			kind = "application/json"
 			if schema, err = schemaOf(r.body, schemas); err != nil {

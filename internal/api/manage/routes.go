@@ -99,6 +99,10 @@ func routes() []route {
 			method: http.MethodPost, path: model + "/shadow", id: "shadow", summary: "Compare a version with the one that clients ask on what they ask, and follow that as NDJSON, or as server-sent events where the request accepts text/event-stream", serve: (*API).shadow,
 			body: client.ShadowRequest{}, answer: stream{of: client.Event{}}, status: http.StatusOK,
 		},
+		{
+			method: http.MethodGet, path: model + "/export", id: "exportModel", summary: "Write a version that is kept, with its deployment file and report, as one tar archive", serve: (*API).export, answer: raw{}, status: http.StatusOK,
+			parameters: []parameter{{"query", "version", "integer", "without it, the one that serves"}},
+		},
 		{method: http.MethodPost, path: model + "/pin", id: "pin", summary: "Keep a version with all its files, or no longer", serve: (*API).pin, body: client.PinRequest{}, status: http.StatusNoContent},
 		{
 			method: http.MethodGet, path: Prefix + "/audit", id: "listAudit", summary: "List who changed what, the oldest first; the entries are chained by their hashes, which the node does not verify", serve: (*API).listAudit,

@@ -1,0 +1,136 @@
+package cli
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"verge/internal/bundle"
+	"verge/internal/deployfile"
+	"verge/internal/fault"
+)
+
+type exportCommand struct {
+	Version string `arg:"" name:"model" help:"Model whose version that serves is exported, or NAME@N for another that is kept."`
+	Output  string `name:"output" short:"o" placeholder:"FILE" help:"File to write; NAME-N.tar without it, - for the standard output."`
+}
+
+// Run writes a version as one file.
+func (e *exportCommand) Run(c *call) error {
+	model, number, numbered := strings.Cut(e.Version, "@")
+	version, err := strconv.Atoi(number)
+	if numbered && (err != nil || version < 1) || model == "" {
+		return fault.New(fault.Invalid, "cli.export", "%s is no version of a model", fault.Quote(e.Version)).WithHint("Give a name, or name and version, as in digits@2.")
+	}
+	node, err := c.client()
+	if err != nil {
+		return err
+	}
+	defer node.Close()
+	if e.Output == "-" {
+		return node.Export(c, model, version, c.std.Out)
+	}
+	if version == 0 && e.Output == "" {
+		status, unknown := node.Model(c, model)
+		if unknown != nil {
+			return unknown
+		}
+		version = status.Version
+	}
+	path := cmp.Or(e.Output, fmt.Sprintf("%s-%d.tar", model, version))
+	b, length, err := save(path, func(w io.Writer) error { return node.Export(c, model, version, w) })
+	if err != nil {
+		return err
+	}
+	m := b.Manifest
+	c.print("%s@%d, with %d %s and its deployment file: %s in %s\n", m.Model, m.Version, len(m.Files), plural(len(m.Files), "file"), size(length), path)
+	if b.Report == nil {
+		c.print("without a report: that of its deployment is not kept any more\n")
+	}
+	return nil
+}
+
+// save writes a bundle to a file: whole and verified, or not at all.
+func save(path string, write func(io.Writer) error) (b *bundle.Bundle, length int64, err error) {
+	const op = "cli.export"
+	file, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	if err != nil {
+		return nil, 0, pathError(op, path, err)
+	}
+	defer func() {
+		file.Close() //nolint:errcheck,gosec // it was synced, or is of no use
+		if err != nil {
+			os.Remove(file.Name()) //nolint:errcheck,gosec // the first error counts
+		}
+	}()
+	if err = write(file); err != nil {
+		if kindOf(err) == fault.Internal {
+			return nil, 0, pathError(op, path, err)
+		}
+		return nil, 0, err
+	}
+	if length, err = file.Seek(0, io.SeekCurrent); err != nil {
+		return nil, 0, pathError(op, path, err)
+	}
+	if b, err = bundle.Read(file, length); err == nil {
+		err = b.Verify()
+	}
+	if err != nil {
+		return nil, 0, about(path, err)
+	}
+	const readable = 0o644
+	if err = errors.Join(file.Chmod(readable), file.Sync(), os.Rename(file.Name(), path)); err != nil {
+		return nil, 0, pathError(op, path, err)
+	}
+	return b, length, nil
+}
+
+// readBundle reads what verge export has written; nil where the file is none.
+func (f *orderFlags) readBundle() (_ *order, err error) {
+	file, size, err := openFile(f.File)
+	if err != nil || !bundle.Is(file) {
+		if file != nil {
+			file.Close() //nolint:errcheck,gosec // only read
+		}
+		return nil, nil // who reads it as a deployment file says what is wrong
+	}
+	o := &order{path: f.File, from: file, stage: f.Stage}
+	defer func() {
+		if err != nil {
+			o.close()
+		}
+	}()
+	b, err := bundle.Read(file, size)
+	if err != nil {
+		return nil, about(f.File, err)
+	}
+	o.text, o.name = b.Spec, cmp.Or(f.Name, b.Manifest.Model)
+	o.skip = append(slices.Clone(f.IgnorePackage), b.Manifest.IgnorePackages...)
+	if err = json.Unmarshal(b.Report, &o.proof); err != nil && b.Report != nil {
+		return nil, fault.New(fault.Invalid, "cli.bundle", "its report: %w", err).On(f.File)
+	}
+	spec, err := o.spec()
+	if err != nil {
+		return nil, err
+	}
+	name := filepath.Join(f.File, b.Manifest.Spec)
+	if o.file, err = deployfile.ParseSpec(spec, name, deployfile.Options{Stage: f.Stage, Ignore: o.skip}); err != nil {
+		return nil, err
+	}
+	if err = deployfile.CheckName(o.name); err != nil {
+		return nil, err
+	}
+	for _, part := range b.Manifest.Files {
+		o.files = append(o.files, orderFile{
+			role: part.Role, name: filepath.Join(f.File, part.Path), handle: b.File(part.Role), size: part.Size, is: part.Digest,
+		})
+	}
+	return o, nil
+}
