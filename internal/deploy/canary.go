@@ -25,9 +25,7 @@ func (r *run) canary(ctx context.Context) error {
 	if plan.Header != "" {
 		v.How += ", the same clients by " + plan.Header
 	}
-	r.m.mu.Lock()
-	live := r.m.serving[r.d.Model]
-	r.m.mu.Unlock()
+	live := r.m.servingNow(r.d.Model)
 	if live == nil {
 		v.Outcome, v.Detail, v.How = client.OutcomeSkipped, fmt.Sprintf("no version of %s serves", r.d.Model), ""
 		return r.judge(v)
@@ -68,6 +66,22 @@ func (r *run) canary(ctx context.Context) error {
 		r.endCanary()
 	}
 	return r.judge(v)
+}
+
+// backUp lets the version that serves answer what the candidate fails once it serves, as long
+// as that is observed and both are loaded.
+func (r *run) backUp() {
+	if live := r.m.servingNow(r.d.Model); live != nil && splits(live.Version, r.candidate.Version) == "" {
+		r.alone = r.candidate.Version.BackUp(live.Version)
+	}
+}
+
+// endBackUp leaves the version that serves to itself.
+func (r *run) endBackUp() {
+	if r.alone != nil {
+		r.alone()
+		r.alone = nil
+	}
 }
 
 // endCanary lets the version that serves answer everything again.

@@ -111,12 +111,10 @@ func (r *run) gateAccuracy(ctx context.Context) ([]client.Verdict, error) {
 
 // serving is the version of the model that serves now, or nil.
 func (r *run) serving() gate.Version {
-	r.m.mu.Lock()
-	defer r.m.mu.Unlock()
-	if s := r.m.serving[r.d.Model]; s != nil {
+	if s := r.m.servingNow(r.d.Model); s != nil {
 		return s.Version
 	}
-	return nil
+	return nil // not a Version that is nil
 }
 
 // test is the phase that asks the candidate as clients would, at an address that

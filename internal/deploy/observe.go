@@ -110,6 +110,7 @@ func (r *run) undo(ctx context.Context, breach string) error {
 	if bad := r.m.activate(target); bad != nil {
 		r.m.release(bad)
 	}
+	r.endBackUp()
 	r.tellGap(fmt.Sprintf("version %d serves in the place of the one that was rolled back", target.release.Version))
 	r.watched = nil
 	r.m.host.Log.Error("version rolled back", "model", r.d.Model, "version", r.d.Version, "deployment_id", r.d.ID, "reason", breach)
@@ -132,6 +133,7 @@ func (r *run) reloadBefore(ctx context.Context) (*Served, error) {
 
 // commit ends the deployment, and unloads the version before.
 func (r *run) commit(ctx context.Context) error {
+	r.endBackUp()
 	if r.before != nil {
 		r.m.release(r.before)
 		r.before = nil

@@ -24,12 +24,13 @@ func watched(limits string) string {
 type turning struct {
 	fails atomic.Bool
 	nan   atomic.Bool
+	off   atomic.Bool  // it answers 1 more
 	grown atomic.Int64 // bytes
 	slow  atomic.Int64 // milliseconds of each run
 }
 
 func (u *turning) behaviour(add float32) behaviour {
-	return behaviour{add: add, nan: &u.nan, grown: &u.grown, run: func(int) error {
+	return behaviour{add: add, nan: &u.nan, off: &u.off, grown: &u.grown, run: func(int) error {
 		if slow := u.slow.Load(); slow > 0 {
 			<-time.After(time.Duration(slow) * time.Millisecond) // latencies of requests are by the real clock
 		}
@@ -115,6 +116,31 @@ func TestAVersionThatFailsAfterTheSwitchIsRolledBack(t *testing.T) {
 	n.try()
 	n.try()
 	n.rolledBack(id, "6 of 21 requests failed, the limit is 25 %")
+}
+
+func TestWhatAnObservedVersionFailsIsSeenByNoClient(t *testing.T) {
+	n, id, bad := observing(t, `"max_error_rate":0.9`, nil)
+	clients := n.crowd() // an answer that is missing fails the test
+	bad.fails.Store(true)
+	d := n.wait(id)
+	if d.Phase != client.PhaseRolledBack || !strings.HasSuffix(d.Error.Message, " requests failed, the limit is 90 %") {
+		t.Errorf("it ended %s: %+v", d.Phase, d.Error)
+	}
+	first, _ := clients.counts()
+	n.until("the version before answers all", func() bool {
+		now, _ := clients.counts()
+		return now > first+20
+	})
+}
+
+func TestAVersionWhoseKnownAnswerChangesIsRolledBack(t *testing.T) {
+	n, id, bad := observing(t, `"duration":"1h"`, nil)
+	bad.off.Store(true)
+	d := n.wait(id)
+	want := regexp.MustCompile("^observing: m@2 was rolled back to version 1: its answer to a known question changed: output \"y\": ")
+	if d.Phase != client.PhaseRolledBack || !want.MatchString(d.Error.Message) {
+		t.Errorf("it ended %s: %+v", d.Phase, d.Error)
+	}
 }
 
 func TestWhatClientsSpoilIsNoFault(t *testing.T) {

@@ -41,6 +41,7 @@ type run struct {
 	over    bool        // the observation is; guarded by Manager.mu
 	retest  bool        // what serves is tested again: a verdict means the same at all stages
 	unsplit func()      // ends the canary; nil where there is none
+	alone   func()      // ends that another version answers what the one that serves fails; nil where none does
 	watched *watched    // what is gathered of the candidate, once it serves and is observed
 	before  *Served     // what served before, as long as it is kept; nil for none
 	resumed bool        // it goes on with an observation
@@ -71,6 +72,7 @@ func (r *run) execute(ctx context.Context) {
 		r.candidate = nil
 	}
 	r.startAgain()
+	r.endBackUp()
 	if r.before != nil { // the node stops
 		r.m.release(r.before)
 	}
@@ -466,11 +468,15 @@ func (r *run) activate(ctx context.Context) error {
 		return err
 	}
 	r.watched = watchServed(r.candidate, r.file, r.file.Limits(), r.m.host.Now) // before the first request
+	observed := r.back == nil && r.file.Observe != nil && returnable
+	if observed {
+		r.backUp()
+	}
 	r.before, r.candidate = r.m.activate(r.candidate), nil
 	r.endCanary()
 	r.tellGap(fmt.Sprintf("version %d serves in the place of the one that was stopped", r.d.Version))
 	r.rememberChoice()
-	if r.back == nil && r.file.Observe != nil && returnable {
+	if observed {
 		if err := r.enter(ctx, client.PhaseObserving, nil); err != nil {
 			r.watched.end()
 			return errPaused // it serves; the next start goes on

@@ -258,7 +258,7 @@ func (s *Served) CheckModel(ctx context.Context, now func() time.Time) (latency 
 	}
 	if latency > limit {
 		return latency, fault.New(fault.Deadline, "deploy.check", "the known input took %.1f ms, the limit is %g ms",
-			float64(latency)/float64(time.Millisecond), s.File.Deployment.MaxLatencyMS)
+			ms(latency), s.File.Deployment.MaxLatencyMS)
 	}
 	return latency, nil
 }

@@ -253,7 +253,7 @@ func (s *shadow) ask(ctx context.Context, c copied) {
 		}
 		return
 	}
-	s.took = append(s.took, float64(took)/float64(time.Millisecond))
+	s.took = append(s.took, ms(took))
 	reason := ""
 	for _, want := range c.outputs {
 		i := slices.IndexFunc(outputs, func(t tensor.Tensor) bool { return t.Name == want.Name })

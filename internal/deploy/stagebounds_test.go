@@ -122,6 +122,7 @@ func TestAStopOfTheNodeDuringARollbackLeavesItToTheNextStart(t *testing.T) {
 	close(goOn)
 	<-closed
 	n.close()
+	bad.fails.Store(false) // or it does not load, and there is nothing to go back to
 	after := newNodeWith(t, n.dir, often)
 	after.set(bad.behaviour(2))
 	after.manager.Restore()

@@ -43,10 +43,7 @@ func stops(file *deployfile.File) bool {
 // machine is this machine as checking sees it: where the version that serves is stopped
 // first, its memory counts as free.
 func (r *run) machine() Machine {
-	machine := r.m.host.Machine
-	r.m.mu.Lock()
-	served := r.m.serving[r.d.Model]
-	r.m.mu.Unlock()
+	machine, served := r.m.host.Machine, r.m.servingNow(r.d.Model)
 	if served == nil || !stops(r.file) {
 		return machine
 	}
@@ -117,12 +114,12 @@ func (r *run) tellGap(detail string) {
 	if r.gap == nil {
 		return
 	}
-	ms := float64(r.m.host.Now().Sub(r.gap.since)) / float64(time.Millisecond)
+	took := ms(r.m.host.Now().Sub(r.gap.since))
 	r.verdict(client.Verdict{
-		Gate: gate.GateGap, Outcome: client.OutcomePass, Figure: &ms, Unit: "ms", Samples: 1, Time: r.m.host.Now(), Device: r.m.host.Device,
+		Gate: gate.GateGap, Outcome: client.OutcomePass, Figure: &took, Unit: "ms", Samples: 1, Time: r.m.host.Now(), Device: r.m.host.Device,
 		Detail: detail, How: "from the stop of the one to the switch (deployment.strategy: stop-then-start)",
 	})
-	r.warn(fmt.Sprintf("no version of %s served for %s ms: %s", r.d.Model, stats.Figure(ms, 4), detail))
+	r.warn(fmt.Sprintf("no version of %s served for %s ms: %s", r.d.Model, stats.Figure(took, 4), detail))
 	r.gap = nil
 }
 
@@ -132,9 +129,7 @@ func (r *run) clientsKnow() (*inference.Signature, *modelfile.Info) {
 	if r.gap != nil {
 		return &r.gap.signature, r.gap.declared
 	}
-	r.m.mu.Lock()
-	defer r.m.mu.Unlock()
-	if s := r.m.serving[r.d.Model]; s != nil {
+	if s := r.m.servingNow(r.d.Model); s != nil {
 		g := s.Version.Signature()
 		return &g, s.declared
 	}

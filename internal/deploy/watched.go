@@ -39,7 +39,8 @@ type watched struct {
 	last          atomic.Int64 // when an answer was looked at, in nanoseconds
 	looked, wrong atomic.Int64 // answers to finite inputs, and those with NaN or infinities
 
-	memory int64 // of the worker when the first requests had been answered, in bytes; 0 before
+	asked  time.Time // when the known question may be asked again
+	memory int64     // of the worker when the first requests had been answered, in bytes; 0 before
 }
 
 // watchServed begins to gather. end ends it.
@@ -121,8 +122,30 @@ func (r *run) follow(ctx context.Context, w *watched, last time.Duration, look f
 		if breach = reason; breach == "" {
 			breach = r.broken(w, &st, beside)
 		}
+		if breach == "" {
+			breach = w.changed(ctx)
+		}
 	}
 	return st, breach, nil
+}
+
+// changed says whether the version answers another thing than before to the question of its
+// health check, or "". That costs it a hundredth of its time at the most.
+func (w *watched) changed(ctx context.Context) string {
+	const rarely = 100
+	begin := time.Now()
+	if w.served.answer == nil || begin.Before(w.asked) {
+		return ""
+	}
+	got, err := w.served.ask(ctx)
+	w.asked = time.Now().Add(max(observeEvery, rarely*time.Since(begin)))
+	if err != nil {
+		return "" // what fails is counted with what clients ask
+	}
+	if err := agree(w.served.answer, got); err != nil {
+		return fmt.Sprintf("its answer to a known question changed: %v", err)
+	}
+	return ""
 }
 
 // figures are what a verdict keeps of what was gathered.
@@ -165,6 +188,7 @@ func (r *run) makeRoom() {
 	}
 	const mib = 1 << 20
 	r.warn(fmt.Sprintf("version %d, which would serve again, was unloaded: %d MB of memory are free, %d MB are wanted; it is loaded where it is needed", r.before.release.Version, free/mib, observeFree/mib))
+	r.endBackUp()
 	r.m.release(r.before)
 	r.before = nil
 }

@@ -31,9 +31,9 @@ type Call struct {
 
 	in      []inference.Input // of Inputs, whose memory is the caller's
 	views   [][]byte          // that it returned
-	failure error             // of a canary, where other answers in its place
+	failure error             // where other answers in its place
 
-	standIn *Version             // that is asked where this one, a canary, fails; nil for none
+	standIn *Version             // that is asked where this one fails; nil for none
 	other   atomic.Pointer[Call] // to standIn; nil where it is not asked
 }
 
@@ -204,12 +204,14 @@ func (c *Call) Inputs(in []inference.Input) ([][]byte, error) {
 func (c *Call) Run() ([]tensor.Tensor, error) {
 	ctx, cancel := c.ctx, context.CancelFunc(func() {})
 	if c.standIn != nil {
-		ctx, cancel = context.WithTimeout(c.ctx, time.Until(c.deadline)/2)
+		ctx, cancel = context.WithTimeout(c.ctx, c.standIn.leave(time.Until(c.deadline)))
 	}
 	defer cancel()
+	begun := time.Now()
 	outputs, err := c.do(func(s inference.Slot) ([]tensor.Tensor, error) {
 		outputs, err := s.Run(ctx)
 		if err == nil {
+			c.v.took(time.Since(begun))
 			c.show(outputs)
 		}
 		return outputs, err
@@ -274,6 +276,17 @@ func (c *Call) End(err error) {
 // over is what a method of an ended Call fails with: a bug in its caller.
 func (c *Call) over(op string) error {
 	return fault.New(fault.Internal, op, "the request to model %q has ended", c.v.model)
+}
+
+// took notes how long a run took, for what it usually takes: a mean in which one run counts
+// an eighth. Of two at once, one may be lost.
+func (v *Version) took(run time.Duration) {
+	const weight = 8
+	usual := v.usual.Load()
+	if usual == 0 {
+		usual = int64(run)
+	}
+	v.usual.Store(max(usual+(int64(run)-usual)/weight, 1))
 }
 
 func (v *Version) record(latency time.Duration, err error) {

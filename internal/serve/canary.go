@@ -27,9 +27,9 @@ type split struct {
 }
 
 // Split lets a canary answer a share of the requests to v that name no version, until stop
-// is called. Its inputs and outputs must be those of v. No client is worse off for it: what
-// the canary refuses, fails, or does not answer in half of its time, v is asked too, and
-// answers; the canary's recorder is told of the failure.
+// is called. Its inputs and outputs must be those of v, in the same order. No client is worse
+// off for it: what the canary refuses, fails, or does not answer in time, v is asked too,
+// and answers; the canary's recorder is told of the failure.
 func (v *Version) Split(c Canary) (stop func()) {
 	s := &split{c, maphash.MakeSeed()}
 	v.split.Store(s)
@@ -47,27 +47,54 @@ func (s *split) takes(header func(string) string) bool {
 	return rand.Float64() < s.Share //nolint:gosec // a share, no secret
 }
 
-// toCanary begins a request on the canary of v, where there is one, it is its turn, and it
-// takes it. Otherwise it returns nil, and how much is left of the request's time.
-func (v *Version) toCanary(ctx context.Context, ask Ask, prepare func(*Version) error) (*Call, time.Duration) {
-	s := v.split.Load()
-	if s == nil || ask.Version != "" || !s.takes(ask.Header) {
-		return nil, ask.Timeout
+// BackUp lets another version answer what v fails, until stop is called, as Split lets the
+// version that serves answer what its canary fails. Requests that name a version are left
+// alone.
+func (v *Version) BackUp(other *Version) (stop func()) {
+	v.backup.Store(other)
+	return func() { v.backup.CompareAndSwap(other, nil) }
+}
+
+// route says which version a request to v goes to, and which one answers in its place where
+// that fails; nil for none.
+func (v *Version) route(ask Ask) (first, other *Version) {
+	if ask.Version != "" {
+		return v, nil
 	}
+	if s := v.split.Load(); s != nil && s.takes(ask.Header) {
+		return s.Version, v
+	}
+	return v, v.backup.Load()
+}
+
+// try begins a request on a version that another one backs up. Where it does not take it, it
+// returns nil, and how much is left of the request's time.
+func (v *Version) try(ctx context.Context, other *Version, ask Ask, prepare func(*Version) error) (*Call, time.Duration) {
 	begun, timeout := time.Now(), v.cfg.timeout(ask.Timeout)
-	if prepare != nil && prepare(s.Version) != nil {
+	if prepare != nil && prepare(v) != nil {
 		return nil, timeout
 	}
-	c, err := s.Version.begin(ctx, timeout, timeout/2)
+	c, err := v.begin(ctx, timeout, other.leave(timeout))
 	if err != nil {
 		return nil, max(timeout-time.Since(begun), time.Millisecond)
 	}
-	c.standIn = v
+	c.standIn = other
 	return c, 0
 }
 
-// again asks the version that the canary is tried beside, since that has failed; c is its
-// call.
+// leave says how much of a time may be spent before v is asked: half of it, where the other
+// half is far more than v needs; else all of it, since nobody is to be called late who would
+// have been in time.
+func (v *Version) leave(left time.Duration) time.Duration {
+	const far = 10
+	usual := time.Duration(v.usual.Load())
+	if half := left / 2; usual > 0 && half > far*usual {
+		return half
+	}
+	return left
+}
+
+// again asks the version that backs up the one of c, which has failed.
 func (c *Call) again(failure error) ([]tensor.Tensor, error) {
 	other, err := c.standIn.Begin(c.ctx, time.Until(c.deadline))
 	if err != nil {

@@ -126,17 +126,19 @@ func TestWhatACanaryFailsIsAnswered(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newPair(t, small(), serve.Canary{Share: 1}, tt.sess)
+			warm(t, p.live)
 			number, err := p.ask(t, "", 200*time.Millisecond)
 			check(t, "ask", err, 0, "")
 			if number != 1 {
 				t.Errorf("version %d answered", number)
 			}
 			p.tried.want(t, []string{tt.failed})
-			p.asked.want(t, []string{"ok"})
+			p.asked.want(t, []string{"ok", "ok"})
 		})
 	}
 	t.Run("a queue that does not move", func(t *testing.T) {
 		p := newPair(t, small(), serve.Canary{Share: 1}, &session{})
+		warm(t, p.live)
 		defer begin(t, p.canary).End(nil) // its one slot
 		number, err := p.ask(t, "", 100*time.Millisecond)
 		check(t, "ask", err, 0, "")
@@ -159,6 +161,62 @@ func TestWhatACanaryFailsIsAnswered(t *testing.T) {
 		}
 		call.End(nil)
 	})
+}
+
+// warm lets a version know how long it takes.
+func warm(tb testing.TB, v *serve.Version) {
+	tb.Helper()
+	_, err := ask(begin(tb, v), 1)
+	check(tb, "ask", err, 0, "")
+}
+
+func TestWhoMayBeInTimeIsNotCutOff(t *testing.T) {
+	const takes = 60 * time.Millisecond
+	slowly := func(ctx context.Context, _ int) error {
+		select {
+		case <-time.After(takes):
+			return nil
+		case <-ctx.Done():
+			return fault.New(fault.Deadline, "fake.run", "%w", ctx.Err())
+		}
+	}
+	p := newPair(t, small(), serve.Canary{Share: 1}, &session{run: slowly})
+	p.stop()
+	p.live = add(t, p.server, "m", 3, &session{run: slowly}, nil)
+	p.server.Activate(p.live)
+	warm(t, p.live)
+	defer p.live.Split(serve.Canary{Version: p.canary, Share: 1})()
+	number, err := p.ask(t, "", takes*3/2) // half of which is less than it takes
+	check(t, "ask", err, 0, "")
+	if number != 2 {
+		t.Errorf("version %d answered", number)
+	}
+}
+
+func TestWhatAVersionFailsIsAnsweredByTheOneBehindIt(t *testing.T) {
+	broken := &session{add: 100, run: func(context.Context, int) error { return fault.New(fault.Internal, "fake.run", "it broke") }}
+	p := &pair{server: newServer(small())}
+	p.live = add(t, p.server, "m", 1, &session{}, &p.asked)
+	p.canary = add(t, p.server, "m", 2, broken, &p.tried)
+	p.server.Activate(p.canary)
+	_, err := p.ask(t, "", 0)
+	check(t, "ask", err, fault.Internal, "it broke")
+	stop := p.canary.BackUp(p.live)
+	number, err := p.ask(t, "", 0)
+	check(t, "ask", err, 0, "")
+	if number != 1 {
+		t.Errorf("version %d answered", number)
+	}
+	call, err := serve.Admit(t.Context(), p.server, serve.Ask{Model: "m", Version: "2"}, nil)
+	check(t, "Admit", err, 0, "")
+	_, err = ask(call, 1) // it asked for that one
+	check(t, "ask", err, fault.Internal, "it broke")
+	check(t, "Remove", p.server.Remove(t.Context(), p.live), 0, "")
+	_, err = p.ask(t, "", 0) // nobody is behind it any more
+	check(t, "ask", err, fault.Internal, "it broke")
+	stop()
+	p.tried.want(t, []string{"internal", "internal", "internal", "internal"})
+	p.asked.want(t, []string{"ok"})
 }
 
 func TestWhatIsTheClientsOwnIsNotAskedTwice(t *testing.T) {

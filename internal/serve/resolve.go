@@ -32,8 +32,8 @@ type Ask struct {
 }
 
 // Admit resolves the names, lets prepare check the request against that version
-// (it may be nil), and begins the request, as Version.Begin does, on that version or on its
-// canary (see Split). It repeats all three when the version was replaced meanwhile, so that
+// (it may be nil), and begins the request, as Version.Begin does, on that version or on
+// another one that Split and BackUp name. It repeats all three when the version was replaced meanwhile, so that
 // no request fails because of a switch; prepare then sees the successor.
 func Admit(ctx context.Context, r Resolver, ask Ask, prepare func(*Version) error) (*Call, error) {
 	var last *Version
@@ -42,20 +42,25 @@ func Admit(ctx context.Context, r Resolver, ask Ask, prepare func(*Version) erro
 		if err != nil {
 			return nil, err
 		}
-		call, left := v.toCanary(ctx, ask, prepare)
-		if call != nil {
-			return call, nil
+		first, other := v.route(ask)
+		left := ask.Timeout
+		if other != nil {
+			var call *Call
+			if call, left = first.try(ctx, other, ask, prepare); call != nil {
+				return call, nil
+			}
+			first = other
 		}
 		if prepare != nil {
-			if err = prepare(v); err != nil {
+			if err = prepare(first); err != nil {
 				return nil, err
 			}
 		}
-		call, err = v.Begin(ctx, left)
-		if err == nil || v == last || !errors.Is(err, ErrReplaced) {
+		call, err := first.Begin(ctx, left)
+		if err == nil || first == last || !errors.Is(err, ErrReplaced) {
 			return call, err
 		}
-		last = v
+		last = first
 	}
 }
 

@@ -64,10 +64,12 @@ type Version struct {
 	info        inference.SessionInfo
 
 	pool   *pool
-	apart  atomic.Bool            // Warm takes a slot of its own
-	taps   atomic.Pointer[[]*Tap] // replaced as a whole; nil for none
-	split  atomic.Pointer[split]  // nil while there is no canary
-	health atomic.Pointer[error]  // the last verdict of SetHealth; nil before the first
+	apart  atomic.Bool             // Warm takes a slot of its own
+	taps   atomic.Pointer[[]*Tap]  // replaced as a whole; nil for none
+	split  atomic.Pointer[split]   // nil while there is no canary
+	backup atomic.Pointer[Version] // that answers what this one fails; nil for none
+	usual  atomic.Int64            // what a run takes, in nanoseconds; 0 before the first
+	health atomic.Pointer[error]   // the last verdict of SetHealth; nil before the first
 }
 
 func newVersion(cfg Config, spec Spec, log *slog.Logger) *Version {

@@ -277,8 +277,8 @@ func TestAVersionWhoseWorkerDiesAfterTheSwitchIsRolledBack(t *testing.T) {
 	if d.Phase != client.PhaseRolledBack || d.Error.Message != want {
 		t.Errorf("it ended %s: %+v, want %s", d.Phase, d.Error, want)
 	}
-	if clients.errors.Load() > 2 || clients.wrong.Load() != 0 {
-		t.Errorf("clients saw %d errors and %d wrong answers, want no more errors than the 2 requests that could run: %v", clients.errors.Load(), clients.wrong.Load(), clients.why)
+	if clients.errors.Load()+clients.wrong.Load() != 0 { // the version before answered what it failed
+		t.Errorf("clients saw %d errors and %d wrong answers: %v", clients.errors.Load(), clients.wrong.Load(), clients.why)
 	}
 	if after := worker(t, node, "digits"); after.PID != before.PID {
 		t.Errorf("the worker that serves is process %d, want %d, which was kept", after.PID, before.PID)
