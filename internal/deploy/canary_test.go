@@ -26,7 +26,7 @@ type crowd struct {
 	wg   sync.WaitGroup
 }
 
-// ask lets clients ask until end.
+// crowd lets clients ask until end, which the test calls before it ends.
 func (n *node) crowd() *crowd {
 	c := &crowd{answered: map[int]int{}, stop: make(chan struct{})}
 	for range 2 {

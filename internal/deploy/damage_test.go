@@ -48,6 +48,7 @@ func stride() int {
 }
 
 func TestNoFlippedBitOfTheStateFileChangesWhatItSays(t *testing.T) {
+	t.Parallel()
 	_, _, data := written(t)
 	want, err := deploy.ReadState(data)
 	if err != nil {
@@ -79,6 +80,7 @@ func TestNoFlippedBitOfTheStateFileChangesWhatItSays(t *testing.T) {
 }
 
 func TestNoCutOfTheStateFileChangesWhatItSays(t *testing.T) {
+	t.Parallel()
 	_, _, data := written(t)
 	want, err := deploy.ReadState(data)
 	if err != nil {
@@ -92,6 +94,7 @@ func TestNoCutOfTheStateFileChangesWhatItSays(t *testing.T) {
 }
 
 func TestADamagedStateIsRefusedAndLeftOrDoesNotMatter(t *testing.T) {
+	t.Parallel()
 	n, path, data := written(t)
 	m, err := deploy.Open(n.host())
 	if err != nil {

@@ -121,6 +121,7 @@ func TestAVersionThatFailsAfterTheSwitchIsRolledBack(t *testing.T) {
 func TestWhatAnObservedVersionFailsIsSeenByNoClient(t *testing.T) {
 	n, id, bad := observing(t, `"max_error_rate":0.9`, nil)
 	clients := n.crowd() // an answer that is missing fails the test
+	defer clients.end()
 	bad.fails.Store(true)
 	d := n.wait(id)
 	if d.Phase != client.PhaseRolledBack || !strings.HasSuffix(d.Error.Message, " requests failed, the limit is 90 %") {

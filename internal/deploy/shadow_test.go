@@ -36,6 +36,7 @@ func (n *node) shadows(req client.ShadowRequest, asks func()) (v client.Verdict,
 }
 
 func TestAShadowIsComparedWithWhatClientsGet(t *testing.T) {
+	t.Parallel()
 	for name, tt := range map[string]struct {
 		b       behaviour
 		asks    int
@@ -49,6 +50,7 @@ func TestAShadowIsComparedWithWhatClientsGet(t *testing.T) {
 		"nobody asks at it": {behaviour{add: 1}, 0, client.OutcomeInconclusive, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			n := newNode(t, t.TempDir())
 			n.set(tt.b)
 			n.deploy(staged("staging", ""), "digits.onnx")
