@@ -10,6 +10,7 @@ import (
 	"verge/internal/deploy"
 	"verge/internal/deployfile"
 	"verge/internal/fault"
+	"verge/internal/inference/inferencetest"
 	"verge/internal/inference/inferencetest/irmodel"
 	"verge/internal/inference/inferencetest/onnxmodel"
 	"verge/internal/inference/inferencetest/tflitemodel"
@@ -19,7 +20,7 @@ import (
 
 func TestCheckReadsTheFilesBesideTheModel(t *testing.T) {
 	const names = "Name the arrays of the npz file as the model's inputs and outputs; verge inspect shows them."
-	right := npz(t, map[string][]float32{"x": {1, 2, 3, 4}, "y": {1, 2, 3, 4}})
+	right := inferencetest.NPZ(t, 4, map[string][]float32{"x": {1, 2, 3, 4}, "y": {1, 2, 3, 4}})
 	for name, tt := range map[string]struct {
 		spec           string // after model.path
 		labels, golden []byte
@@ -33,12 +34,12 @@ func TestCheckReadsTheFilesBesideTheModel(t *testing.T) {
 			Path: "tests.functional_test.golden", Message: "the data is not a NumPy archive: zip: not a valid zip file",
 			Hint: "Give a file that numpy.savez or numpy.savez_compressed wrote.",
 		}}},
-		"arrays of another model": {"", nil, npz(t, map[string][]float32{"x": {1, 2, 3, 4}, "z": {1, 2, 3, 4}}), fault.Problems{{
+		"arrays of another model": {"", nil, inferencetest.NPZ(t, 4, map[string][]float32{"x": {1, 2, 3, 4}, "z": {1, 2, 3, 4}}), fault.Problems{{
 			Path: "tests.functional_test.golden", Hint: names,
 			Message: "golden: \"z\" is neither an input nor an output, the model has [x FP32[-1,4]] and [y FP32[-1,4]]\nit has no output",
 		}}},
 		"where a choice may take other names, only the archive counts": {
-			`,"deployment":{"optimization_level":2}`, nil, npz(t, map[string][]float32{"z": {1, 2, 3, 4}}), nil,
+			`,"deployment":{"optimization_level":2}`, nil, inferencetest.NPZ(t, 4, map[string][]float32{"z": {1, 2, 3, 4}}), nil,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -15,6 +15,7 @@ import (
 	"verge/client"
 	"verge/internal/fault"
 	"verge/internal/inference"
+	"verge/internal/inference/inferencetest"
 	"verge/internal/inference/inferencetest/onnxmodel"
 	"verge/internal/tensor"
 )
@@ -326,7 +327,7 @@ func TestAccuracyIsAGate(t *testing.T) {
 		n.set(b)
 		req := n.request(spec, "digits.onnx")
 		req.Artifacts["model"] = n.upload(onnxmodel.Identity(tensor.FP32, "n", 4))
-		req.Artifacts["accuracy.dataset"] = n.upload(npz(t, map[string][]float32{"x": x, "y": y}))
+		req.Artifacts["accuracy.dataset"] = n.upload(inferencetest.NPZ(t, 4, map[string][]float32{"x": x, "y": y}))
 		return n.wait(n.submit(req).ID)
 	}
 	find := func(d *client.Deployment, gate string) client.Verdict {
@@ -358,14 +359,14 @@ func TestADataSetThatDoesNotFitIsFoundBeforeTheLoad(t *testing.T) {
 	} {
 		req := n.request(`{"model":{"path":"m.onnx"},"accuracy":`+spec+`}`, "digits.onnx")
 		req.Artifacts["model"] = n.upload(onnxmodel.Identity(tensor.FP32, "n", 4))
-		req.Artifacts["accuracy.dataset"] = n.upload(npz(t, map[string][]float32{"x": make([]float32, 4), "z": make([]float32, 4)}))
+		req.Artifacts["accuracy.dataset"] = n.upload(inferencetest.NPZ(t, 4, map[string][]float32{"x": make([]float32, 4), "z": make([]float32, 4)}))
 		if d := n.wait(n.submit(req).ID); phases(d) != "pending checking failed" || !strings.Contains(d.Error.Message, "accuracy.dataset: "+want) {
 			t.Errorf("%s: %s, %+v", spec, phases(d), d.Error)
 		}
 	}
 	req := n.request(`{"model":{"path":"m.onnx"},"accuracy":{"dataset":"set.npz","min":0.9}}`, "digits.onnx")
 	req.Artifacts["model"] = n.upload(onnxmodel.Identity(tensor.FP32, "n", 4))
-	req.Artifacts["accuracy.dataset"] = n.upload(npz(t, map[string][]float32{"x": make([]float32, 4), "y": make([]float32, 4)}))
+	req.Artifacts["accuracy.dataset"] = n.upload(inferencetest.NPZ(t, 4, map[string][]float32{"x": make([]float32, 4), "y": make([]float32, 4)}))
 	if d := n.wait(n.submit(req).ID); !strings.Contains(d.Error.Message, "the metric top1 compares with known classes, and the data set has none") {
 		t.Errorf("%s, %+v", phases(d), d.Error)
 	}

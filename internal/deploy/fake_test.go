@@ -1,7 +1,6 @@
 package deploy_test
 
 import (
-	"archive/zip"
 	"bytes"
 	"context"
 	"encoding/binary"
@@ -30,6 +29,7 @@ import (
 	"verge/internal/fault"
 	"verge/internal/gate"
 	"verge/internal/inference"
+	"verge/internal/inference/inferencetest"
 	"verge/internal/inference/inferencetest/onnxmodel"
 	"verge/internal/monitor"
 	"verge/internal/serve"
@@ -450,7 +450,7 @@ func (n *node) request(spec, file string) client.DeploymentRequest {
 func (n *node) golden(req client.DeploymentRequest, arrays map[string][]float32) {
 	n.tb.Helper()
 	req.Artifacts["model"] = n.upload(onnxmodel.Identity(tensor.FP32, "n", 4))
-	req.Artifacts["golden"] = n.upload(npz(n.tb, arrays))
+	req.Artifacts["golden"] = n.upload(inferencetest.NPZ(n.tb, 4, arrays))
 }
 
 // asker is who asks for everything.
@@ -518,30 +518,4 @@ func phases(d *client.Deployment) string {
 		names = append(names, string(p.Phase))
 	}
 	return strings.Join(names, " ")
-}
-
-// npz makes a golden file of FP32 arrays with four columns.
-func npz(tb testing.TB, arrays map[string][]float32) []byte {
-	tb.Helper()
-	var buf bytes.Buffer
-	w := zip.NewWriter(&buf)
-	for _, name := range []string{"x", "y", "z"} {
-		values, ok := arrays[name]
-		if !ok {
-			continue
-		}
-		file, err := w.Create(name + ".npy")
-		if err != nil {
-			tb.Fatal(err)
-		}
-		header := fmt.Sprintf("{'descr': '<f4', 'fortran_order': False, 'shape': (%d, 4), }", len(values)/4)
-		header += strings.Repeat(" ", (64-(10+len(header)+1)%64)%64) + "\n"
-		head := append([]byte("\x93NUMPY\x01\x00"), byte(len(header)), byte(len(header)>>8))
-		data, _ := binary.Append(append(head, header...), binary.LittleEndian, values)
-		file.Write(data)
-	}
-	if err := w.Close(); err != nil {
-		tb.Fatal(err)
-	}
-	return buf.Bytes()
 }

@@ -7,6 +7,7 @@ import (
 
 	"verge/client"
 	"verge/internal/fault"
+	"verge/internal/inference/inferencetest"
 	"verge/internal/inference/inferencetest/onnxmodel"
 	"verge/internal/serve"
 	"verge/internal/tensor"
@@ -24,7 +25,7 @@ func TestAFigureThatIsNoNumberIsAnError(t *testing.T) {
 	n := newNode(t, t.TempDir())
 	req := n.request(staged("testing", `,"accuracy":{"dataset":"d.npz","metric":"cosine","min":0.5}`), "digits.onnx")
 	req.Artifacts["model"] = n.upload(onnxmodel.Identity(tensor.FP32, "n", 4))
-	req.Artifacts["accuracy.dataset"] = n.upload(npz(t, map[string][]float32{"x": {0, 0, 0, 0}, "y": {1, 1, 1, 1}}))
+	req.Artifacts["accuracy.dataset"] = n.upload(inferencetest.NPZ(t, 4, map[string][]float32{"x": {0, 0, 0, 0}, "y": {1, 1, 1, 1}}))
 	d := n.wait(n.submit(req).ID)
 	const message = "gating: accuracy could not be measured: cosine is no finite number: an answer, or a known one, has NaN or infinities, or is zero throughout"
 	if d.Phase != client.PhaseFailed || d.Error.Message != message {

@@ -48,13 +48,15 @@ func deploy(tb testing.TB, node *nodetest.Node, name string, model []byte) {
 }
 
 // plus returns a model whose output y FP32[n,4] is its input x plus c.
-func plus(c float32) []byte {
+func plus(c float32) []byte { return plusModel(c).Encode() }
+
+func plusModel(c float32) onnxmodel.Model {
 	return onnxmodel.Model{
 		Nodes:        []onnxmodel.Node{{Op: "Add", Inputs: []string{"x", "c"}, Outputs: []string{"y"}}},
 		Initializers: []tensor.Tensor{onnxmodel.Floats("c", []int64{1}, c)},
 		Inputs:       []onnxmodel.Value{{Name: "x", DType: tensor.FP32, Shape: []any{"n", 4}}},
 		Outputs:      []onnxmodel.Value{{Name: "y", DType: tensor.FP32, Shape: []any{"n", 4}}},
-	}.Encode()
+	}
 }
 
 // ask asks a model made by plus; every value of its one row is x.
