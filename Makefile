@@ -68,6 +68,11 @@ faults: runtime ## faults at every call of a deployment, kills there FAULTS_ROUN
 	FAULTS_ROUNDS=$(FAULTS_ROUNDS) FAULTS_LOOP=$(FAULTS_LOOP) FAULTS_KILLS=1000 FAULTS_ERRORS=1000 FAULTS_CUTS=1000 \
 		VERGE_REQUIRE=$(NEEDED),strace $(GO) test -count 1 -timeout 24h -v ./test/faults
 
+.PHONY: soak
+soak: SOAK ?= 1000
+soak: runtime ## SOAK deployments, rollbacks and undeployments while clients ask; some ten minutes
+	SOAK=$(SOAK) VERGE_REQUIRE=$(NEEDED) $(GO) test -count 1 -timeout 6h -v -run TestVersionsChangeUnderLoad ./test/enemy
+
 .PHONY: fuzz-short fuzz
 fuzz-short: ## every fuzz target for a few seconds
 	FUZZTIME=$(FUZZTIME) test/fuzz.sh
