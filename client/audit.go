@@ -18,6 +18,7 @@ type Act string
 // The acts.
 const (
 	ActDeploy               Act = "deploy"   // a deployment was asked for
+	ActPromote              Act = "promote"  // the version of a lower stage was asked for
 	ActRollback             Act = "rollback" // an earlier version was asked for
 	ActRetry                Act = "retry"    // with it: bytes that were rolled back before may serve again
 	ActAllowSignatureChange Act = "allow_signature_change"

@@ -122,14 +122,17 @@ type Deployment struct {
 	NothingToDo bool `json:"nothing_to_do,omitempty"`
 
 	// ForceReason is why the stage was to take what it would refuse; "" where it was not.
-	ForceReason string          `json:"force_reason,omitempty"`
-	RollsBack   string          `json:"rolls_back,omitempty"` // the deployment that it rolls back, by its id; "" for none
-	Phases      []PhaseRecord   `json:"phases"`
-	Verdicts    []Verdict       `json:"verdicts"`
-	Warnings    []string        `json:"warnings,omitempty"`
-	Error       *Failure        `json:"error,omitempty"`
-	Spec        json.RawMessage `json:"spec,omitempty"`   // the deployment file with its defaults, as JSON
-	Serves      string          `json:"serves,omitempty"` // what answers for the model's name now: "digits@3", or ""
+	ForceReason string `json:"force_reason,omitempty"`
+	// PromotedFrom is the stage whose version it promotes; "" for none.
+	PromotedFrom string `json:"promoted_from,omitempty"`
+
+	RollsBack string          `json:"rolls_back,omitempty"` // the deployment that it rolls back, by its id; "" for none
+	Phases    []PhaseRecord   `json:"phases"`
+	Verdicts  []Verdict       `json:"verdicts"`
+	Warnings  []string        `json:"warnings,omitempty"`
+	Error     *Failure        `json:"error,omitempty"`
+	Spec      json.RawMessage `json:"spec,omitempty"`   // the deployment file with its defaults, as JSON
+	Serves    string          `json:"serves,omitempty"` // what answers for the model's name now: "digits@3", or ""
 }
 
 // DeploymentRequest asks a node to deploy. The files that it speaks of are

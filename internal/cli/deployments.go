@@ -122,6 +122,9 @@ func (h *historyCommand) ask(c *call, node *client.Client) ([]client.Deployment,
 // why is what a person wants to know of a deployment that has ended, in one line.
 func why(d *client.Deployment) string {
 	var parts []string
+	if d.PromotedFrom != "" {
+		parts = append(parts, "promoted from "+d.PromotedFrom)
+	}
 	if d.RollsBack != "" {
 		parts = append(parts, "rolls back "+d.RollsBack)
 	}

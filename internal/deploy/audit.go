@@ -34,6 +34,8 @@ func actOf(s step) client.Act {
 	switch {
 	case s.from == "" && d.RollsBack != "":
 		return client.ActRollback
+	case s.from == "" && d.PromotedFrom != "":
+		return client.ActPromote
 	case s.from == "":
 		return client.ActDeploy
 	}

@@ -57,9 +57,6 @@ func (m *Manager) Promote(model string, req client.PromoteRequest, by client.Act
 		Spec: source.Spec, SpecName: source.SpecName, Artifacts: source.Artifacts, Stage: req.To, IgnorePackages: source.IgnorePackages,
 		Reason: req.Reason, ForceReason: req.ForceReason,
 	}
-	if asked.Reason == "" {
-		asked.Reason = "promoted from " + stage
-	}
 	promoted := *source
 	promoted.Stage = req.To
 	file, err := promoted.file()
@@ -69,7 +66,7 @@ func (m *Manager) Promote(model string, req client.PromoteRequest, by client.Act
 	if err := neededArtifacts(file, source.Artifacts).Err(); err != nil {
 		return nil, &fault.Error{Kind: fault.Invalid, Op: op, Err: err, Hint: "The stage " + req.To + " wants files that this version was not deployed with: verge deploy FILE --stage " + req.To}
 	}
-	return m.start(name, file, asked, source.Version, by)
+	return m.start(name, file, asked, promotion{source.Version, stage}, by)
 }
 
 // promotable returns what serves at the first of the stages that has something. m.mu is

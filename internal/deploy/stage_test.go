@@ -53,8 +53,11 @@ func TestStagesOfAModelServeSideBySide(t *testing.T) {
 	}
 	d = n.wait(d.ID)
 	must(d, 2, "m.production@2")
-	if v := d.Verdicts[0]; d.Stage != "production" || d.Reason != "promoted from staging" || v.Gate != "evidence" || !strings.HasPrefix(v.Detail, "staging took these bytes with deployment m.staging-") {
+	if v := d.Verdicts[0]; d.Stage != "production" || d.PromotedFrom != "staging" || v.Gate != "evidence" || !strings.HasPrefix(v.Detail, "staging took these bytes with deployment m.staging-") {
 		t.Errorf("deployment %+v, verdict %+v", d, v)
+	}
+	if all := acts(n.audited()); !slices.Contains(all, "promote m.production@2 by ada") || slices.Contains(all, "deploy m.production@2 by ada") {
+		t.Errorf("the audit log has %q", all)
 	}
 	var names []string
 	for _, e := range n.server.Models() {

@@ -42,7 +42,7 @@ func (m *Manager) Submit(req client.DeploymentRequest, by client.Actor) (*client
 	if err := modelname.Check(served); err != nil {
 		return nil, fault.New(fault.Invalid, op, "at the stage %s: %w", file.Stage, err).WithHint("Give a shorter name, in the deployment file or with --name.")
 	}
-	return m.start(served, file, req, 0, by)
+	return m.start(served, file, req, promotion{}, by)
 }
 
 // neededArtifacts finds files that the deployment file speaks of and that the
@@ -80,9 +80,17 @@ func neededArtifacts(file *deployfile.File, given map[string]string) (problems f
 	return problems
 }
 
+// promotion is the version that is promoted, and from which stage. The zero one is none: then
+// a deployment gets the next version.
+type promotion struct {
+	version int
+	from    string
+}
+
 // start registers the deployment and runs it in a goroutine of its own. name is that
-// under which the stage is served, version that of a promotion; 0 gives the next one.
-func (m *Manager) start(name string, file *deployfile.File, req client.DeploymentRequest, version int, by client.Actor) (*client.Deployment, error) {
+// under which the stage is served.
+func (m *Manager) start(name string, file *deployfile.File, req client.DeploymentRequest, p promotion, by client.Actor) (*client.Deployment, error) {
+	version := p.version
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.turn("deploy.submit", name, req.Queue); err != nil {
@@ -131,7 +139,7 @@ func (m *Manager) start(name string, file *deployfile.File, req client.Deploymen
 	now := m.host.Now()
 	d := &client.Deployment{
 		ID: m.newID(name, now), Model: name, Version: version, ForceReason: req.ForceReason, Stage: file.Stage, Digest: req.Artifacts["model"],
-		Phase: client.PhasePending, Created: now, Updated: now, Reason: req.Reason, Spec: resolved,
+		Phase: client.PhasePending, Created: now, Updated: now, Reason: req.Reason, Spec: resolved, PromotedFrom: p.from,
 		Phases: []client.PhaseRecord{{Phase: client.PhasePending, Started: now}},
 	}
 	r := newRun(m, d, file, req)

@@ -14,6 +14,7 @@ func summary(r *client.Report) []fact {
 	d := &r.Deployment
 	return facts(
 		fact{"deployment", plain(d.ID)},
+		fact{"promoted from", plain(d.PromotedFrom)},
 		fact{"rolls back", plain(d.RollsBack)},
 		fact{"model file", plain(d.Digest)},
 		fact{"stage", plain(d.Stage)},

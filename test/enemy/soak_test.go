@@ -60,7 +60,7 @@ func (s *soak) deploy(more string) {
 		if err != nil {
 			s.t.Fatal(err)
 		}
-		if now.Version == before.Version && now.Worker.PID != before.Worker.PID {
+		if now.Version == before.Version && now.Worker.State == "ready" && now.Worker.PID != before.Worker.PID {
 			s.t.Errorf("in %s the worker of version %d is process %d, was %d", event.Phase, now.Version, now.Worker.PID, before.Worker.PID)
 		}
 	}
