@@ -87,7 +87,7 @@ func (m *Manager) settle(s *Served) {
 			if err := m.settled(s); err != nil {
 				m.host.Log.Warn("it was not written that a version has settled", "model", s.Model, "version", s.release.Version, "err", err)
 			}
-		case <-m.ctx.Done():
+		case <-s.loaded.Done():
 		}
 	})
 }

@@ -1,6 +1,7 @@
 package deploy_test
 
 import (
+	goruntime "runtime"
 	"testing"
 	"time"
 
@@ -135,4 +136,16 @@ func TestAVersionWithoutOneBeforeItStays(t *testing.T) {
 	if d, err := n.manager.Get(id); err != nil || d.Phase != client.PhaseCommitted {
 		t.Errorf("its deployment: %+v, %v", d, err)
 	}
+}
+
+func TestAVersionThatIsUnloadedIsNotWaitedFor(t *testing.T) {
+	n := newNode(t, t.TempDir())
+	n.deploy(base, "digits.onnx")
+	n.deploy(base, "digits-bad.onnx")
+	before := goruntime.NumGoroutine()
+	for range 10 {
+		n.deploy(base, "digits.onnx")
+		n.deploy(base, "digits-bad.onnx")
+	}
+	n.until("nothing waits for the versions of before", func() bool { return goruntime.NumGoroutine() <= before+5 })
 }

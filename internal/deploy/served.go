@@ -40,6 +40,9 @@ type Served struct {
 	answer   []answer        // to it; nil where two runs disagreed
 	tested   monitor.Stats   // what Monitor had seen when it began to serve: its tests
 
+	loaded context.Context // until it is unloaded, or the manager closes
+	unload context.CancelFunc
+
 	loadTook, firstTook time.Duration // the load, and the first answer after it
 }
 
@@ -93,6 +96,7 @@ type loading struct {
 func (m *Manager) load(ctx context.Context, l loading) (_ *Served, err error) {
 	model, file, bytes, rel := l.model, l.file, l.bytes, l.release
 	s := &Served{Model: model, File: file, Monitor: m.host.Recorder(), release: rel, memory: bytes, declared: l.declared}
+	s.loaded, s.unload = context.WithCancel(m.ctx)
 	defer func() {
 		if err != nil {
 			m.release(s)
@@ -286,6 +290,7 @@ func (m *Manager) release(s *Served) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(m.ctx), patience)
 	defer cancel()
 	var errs []error
+	s.unload()
 	switch {
 	case s.Version != nil:
 		errs = append(errs, m.host.Server.Remove(ctx, s.Version))

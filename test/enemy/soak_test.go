@@ -161,7 +161,7 @@ func TestVersionsChangeUnderLoad(t *testing.T) {
 			t.Errorf("client %d met the versions %v, which served in the order %v", c, met, s.served)
 		}
 	}
-	const goroutines, files, heap = 50, 16, 16 << 20 // what differs from one instant to the next
+	const goroutines, files, heap = 25, 16, 8 << 20 // what differs from one instant to the next
 	if last.goroutines > settled.goroutines+goroutines || last.descriptors > settled.descriptors+files || last.heap > settled.heap+heap {
 		t.Errorf("after %d changes the node takes %+v, after a few %+v", changes, last, settled)
 	}
