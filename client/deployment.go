@@ -108,15 +108,18 @@ type Failure struct {
 
 // Deployment is one attempt to put one version of a model into service.
 type Deployment struct {
-	ID      string    `json:"id"` // "digits-20261123-7f3a"
-	Model   string    `json:"model"`
-	Version int       `json:"version"`
-	Stage   string    `json:"stage"`
-	Phase   Phase     `json:"phase"`
-	Digest  string    `json:"digest,omitempty"` // of the model file: "sha256:…"
-	Created time.Time `json:"created"`
-	Updated time.Time `json:"updated"`
-	Reason  string    `json:"reason,omitempty"` // why it was asked for
+	ID      string `json:"id"` // "digits-20261123-7f3a"
+	Model   string `json:"model"`
+	Version int    `json:"version"`
+	Stage   string `json:"stage"`
+	Phase   Phase  `json:"phase"`
+	Digest  string `json:"digest,omitempty"` // of the model file: "sha256:…"
+	// Artifacts are the digests of all its files, by key as in DeploymentRequest; nil where an
+	// earlier version of Verge ran it.
+	Artifacts map[string]string `json:"artifacts,omitempty"`
+	Created   time.Time         `json:"created"`
+	Updated   time.Time         `json:"updated"`
+	Reason    string            `json:"reason,omitempty"` // why it was asked for
 	// NothingToDo says, in the answer to a request for a deployment, that the same files serve
 	// with the same configuration already, by this deployment.
 	NothingToDo bool `json:"nothing_to_do,omitempty"`

@@ -47,24 +47,30 @@ func (s *Store) Load(digest string) (_ *native.Memory, err error) {
 
 // Recheck reads the artifact again and returns nil where its bytes still have
 // the digest, fault.Corrupt where they have not and fault.NotFound where it is gone.
-func (s *Store) Recheck(ctx context.Context, digest string) (err error) {
+func (s *Store) Recheck(ctx context.Context, digest string) error {
+	return s.Copy(ctx, io.Discard, digest)
+}
+
+// Copy writes the artifact's bytes to w as they are on disk, and fails as Recheck does, which
+// shows when all of them are written, and as w does.
+func (s *Store) Copy(ctx context.Context, w io.Writer, digest string) (err error) {
 	defer func() { s.doubt(digest, err) }()
-	file, size, err := s.open("artifact.recheck", digest)
+	file, size, err := s.open("artifact.copy", digest)
 	if err != nil {
 		return err
 	}
 	defer file.Close() //nolint:errcheck // only read
 	sum := sha256.New()
-	n, err := copyBytes(ctx, io.Discard, sum, file)
+	n, err := copyBytes(ctx, w, sum, file)
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case err != nil:
-		return readError("artifact.recheck", digest, err)
+		return readError("artifact.copy", digest, err)
 	case n != size:
-		return readError("artifact.recheck", digest, io.ErrUnexpectedEOF)
+		return readError("artifact.copy", digest, io.ErrUnexpectedEOF)
 	}
-	return corrupt("artifact.recheck", digest, sum, again)
+	return corrupt("artifact.copy", digest, sum, again)
 }
 
 // open opens an artifact whose file has the size that it was stored with.

@@ -37,7 +37,7 @@ func contents() map[string]string {
 func manifest() bundle.Manifest {
 	m := bundle.Manifest{
 		Model: "digits", Version: 3, Stage: "staging", Deployment: "digits.staging-20261123-7f3a", Created: time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC),
-		Spec: "digits.yaml", IgnorePackages: []string{"pandas"},
+		Spec: "digits.yaml",
 	}
 	for _, f := range []struct{ role, path, data string }{
 		{"model", "models/digits.xml", "a model of some bytes"}, {"weights", "models/digits.bin", strings.Repeat("weights", 1000)}, {"labels", "files/labels.txt", "zero\none\n"},
@@ -50,8 +50,9 @@ func manifest() bundle.Manifest {
 func write(tb testing.TB, m bundle.Manifest, report []byte) []byte {
 	tb.Helper()
 	var b bytes.Buffer
-	err := bundle.Write(&b, m, []byte("model: {path: models/digits.xml}\n"), report, func(f bundle.File) (io.ReadCloser, error) {
-		return io.NopCloser(strings.NewReader(contents()[f.Digest])), nil
+	err := bundle.Write(&b, m, []byte("model: {path: models/digits.xml}\n"), report, func(w io.Writer, f bundle.File) error {
+		_, err := io.WriteString(w, contents()[f.Digest])
+		return err
 	})
 	if err != nil {
 		tb.Fatal(err)
@@ -229,12 +230,15 @@ func TestADamagedBundleIsNoticed(t *testing.T) {
 
 func TestAFileThatCannotBeReadEndsTheExport(t *testing.T) {
 	broken := errors.New("the disk is gone")
-	err := bundle.Write(io.Discard, manifest(), nil, nil, func(bundle.File) (io.ReadCloser, error) { return nil, broken })
+	err := bundle.Write(io.Discard, manifest(), nil, nil, func(io.Writer, bundle.File) error { return broken })
 	if !errors.Is(err, broken) {
 		t.Errorf("Write = %v", err)
 	}
-	err = bundle.Write(io.Discard, manifest(), nil, nil, func(bundle.File) (io.ReadCloser, error) { return io.NopCloser(strings.NewReader("short")), nil })
-	if !errors.Is(err, io.EOF) {
+	err = bundle.Write(io.Discard, manifest(), nil, nil, func(w io.Writer, _ bundle.File) error {
+		_, wrong := io.WriteString(w, "short")
+		return wrong
+	})
+	if err == nil || !strings.Contains(err.Error(), "missed writing") {
 		t.Errorf("Write of a file that is shorter than it was = %v", err)
 	}
 }

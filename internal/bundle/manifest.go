@@ -30,15 +30,14 @@ const (
 
 // Manifest says what a bundle holds.
 type Manifest struct {
-	Format         int       `json:"format"` // the constant
-	Model          string    `json:"model"`  // the plain name
-	Version        int       `json:"version"`
-	Stage          string    `json:"stage"`      // at which it was deployed
-	Deployment     string    `json:"deployment"` // id, on the node that it comes from
-	Created        time.Time `json:"created"`    // when it began to serve there
-	Spec           string    `json:"spec"`       // name of the deployment file in the bundle
-	IgnorePackages []string  `json:"ignore_packages,omitempty"`
-	Files          []File    `json:"files"` // the model first
+	Format     int       `json:"format"` // the constant
+	Model      string    `json:"model"`  // the plain name
+	Version    int       `json:"version"`
+	Stage      string    `json:"stage"`      // at which it was deployed
+	Deployment string    `json:"deployment"` // id, on the node that it comes from
+	Created    time.Time `json:"created"`    // when it began to serve there
+	Spec       string    `json:"spec"`       // name of the deployment file in the bundle
+	Files      []File    `json:"files"`      // the model first
 }
 
 // File is one file of the model.

@@ -3,12 +3,10 @@ package cli
 import (
 	"cmp"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -86,7 +84,12 @@ func save(path string, write func(io.Writer) error) (b *bundle.Bundle, length in
 		return nil, 0, about(path, err)
 	}
 	const readable = 0o644
-	if err = errors.Join(file.Chmod(readable), file.Sync(), os.Rename(file.Name(), path)); err != nil {
+	if err = file.Chmod(readable); err == nil {
+		if err = file.Sync(); err == nil {
+			err = os.Rename(file.Name(), path)
+		}
+	}
+	if err != nil {
 		return nil, 0, pathError(op, path, err)
 	}
 	return b, length, nil
@@ -101,7 +104,7 @@ func (f *orderFlags) readBundle() (_ *order, err error) {
 		}
 		return nil, nil // who reads it as a deployment file says what is wrong
 	}
-	o := &order{path: f.File, from: file, stage: f.Stage}
+	o := &order{path: f.File, from: file, stage: f.Stage, skip: f.IgnorePackage}
 	defer func() {
 		if err != nil {
 			o.close()
@@ -112,7 +115,6 @@ func (f *orderFlags) readBundle() (_ *order, err error) {
 		return nil, about(f.File, err)
 	}
 	o.text, o.name = b.Spec, cmp.Or(f.Name, b.Manifest.Model)
-	o.skip = append(slices.Clone(f.IgnorePackage), b.Manifest.IgnorePackages...)
 	if err = json.Unmarshal(b.Report, &o.proof); err != nil && b.Report != nil {
 		return nil, fault.New(fault.Invalid, "cli.bundle", "its report: %w", err).On(f.File)
 	}

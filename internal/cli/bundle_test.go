@@ -21,7 +21,7 @@ func exported(t *testing.T, report *client.Report) []byte {
 	model := read(t, examples+"digits.onnx")
 	sum := sha256.Sum256(model)
 	m := bundle.Manifest{
-		Model: "digits", Version: 2, Stage: "staging", Deployment: "digits.staging-20261123-7f3a", Created: began(), Spec: "d.yaml", IgnorePackages: []string{"pandas"},
+		Model: "digits", Version: 2, Stage: "staging", Deployment: "digits.staging-20261123-7f3a", Created: began(), Spec: "d.yaml",
 		Files: []bundle.File{{Role: "model", Path: "digits.onnx", Digest: "sha256:" + hex.EncodeToString(sum[:]), Size: int64(len(model))}},
 	}
 	var text []byte
@@ -29,8 +29,9 @@ func exported(t *testing.T, report *client.Report) []byte {
 		text, _ = json.Marshal(report)
 	}
 	var b bytes.Buffer
-	err := bundle.Write(&b, m, []byte("model: {path: digits.onnx}\nrequired_packages: [pandas]\n"), text, func(bundle.File) (io.ReadCloser, error) {
-		return io.NopCloser(bytes.NewReader(model)), nil
+	err := bundle.Write(&b, m, []byte("model: {path: digits.onnx}\n"), text, func(w io.Writer, _ bundle.File) error {
+		_, err := w.Write(model)
+		return err
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -97,7 +98,7 @@ func TestAnExportedVersionIsCheckedAndDeployed(t *testing.T) {
 		t.Fatalf("%s", r.transcript())
 	}
 	req := n.request
-	if req.Name != "digits" || req.Stage != "production" || req.Evidence == nil || req.Evidence.FileName != "d.yaml" || len(req.IgnorePackages) != 1 || req.IgnorePackages[0] != "pandas" {
+	if req.Name != "digits" || req.Stage != "production" || req.Evidence == nil || req.Evidence.FileName != "d.yaml" {
 		t.Errorf("asked for %+v", req)
 	}
 	if got := n.artifacts[req.Artifacts["model"]]; !bytes.Equal(got, read(t, examples+"digits.onnx")) {

@@ -1,7 +1,7 @@
 package deploy
 
 import (
-	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -19,7 +19,7 @@ import (
 // of its deployment; version 0 is the one that serves. Its files stay until that is done. It
 // fails with fault.NotFound for a model that is not deployed and for a version that is not
 // kept, with fault.Corrupt where a file is damaged, and as w does.
-func (m *Manager) Export(model string, version int, w io.Writer) error {
+func (m *Manager) Export(ctx context.Context, model string, version int, w io.Writer) error {
 	rel, name, err := m.exported(model, version)
 	if err != nil {
 		return err
@@ -42,7 +42,7 @@ func (m *Manager) Export(model string, version int, w io.Writer) error {
 	plain, stage, _ := modelname.Split(name)
 	manifest := bundle.Manifest{
 		Model: plain, Version: rel.Version, Stage: stage, Deployment: rel.Deployment, Created: rel.Activated,
-		Spec: bundle.SpecName(rel.SpecName), IgnorePackages: rel.IgnorePackages,
+		Spec: bundle.SpecName(rel.SpecName),
 	}
 	taken := map[string]bool{manifest.Spec: true}
 	for _, f := range filesOf(file) {
@@ -56,15 +56,8 @@ func (m *Manager) Export(model string, version int, w io.Writer) error {
 		}
 		manifest.Files = append(manifest.Files, bundle.File{Role: f.Role, Path: bundle.Place(f.Role, f.Path, taken), Digest: digest, Size: size})
 	}
-	return bundle.Write(w, manifest, []byte(client.GivenFile(rel.Spec)), report, func(f bundle.File) (io.ReadCloser, error) {
-		memory, err := m.host.Artifacts.Load(f.Digest)
-		if err != nil {
-			return nil, err
-		}
-		return struct {
-			io.Reader
-			io.Closer
-		}{bytes.NewReader(memory.Bytes()), memory}, nil
+	return bundle.Write(w, manifest, []byte(client.GivenFile(rel.Spec)), report, func(w io.Writer, f bundle.File) error {
+		return m.host.Artifacts.Copy(ctx, w, f.Digest)
 	})
 }
 

@@ -16,7 +16,7 @@ import (
 func (n *node) export(model string, version int) *bundle.Bundle {
 	n.tb.Helper()
 	var b bytes.Buffer
-	if err := n.manager.Export(model, version, &b); err != nil {
+	if err := n.manager.Export(n.tb.Context(), model, version, &b); err != nil {
 		n.tb.Fatalf("Export: %v", err)
 	}
 	read, err := bundle.Read(bytes.NewReader(b.Bytes()), int64(b.Len()))
@@ -92,7 +92,10 @@ func TestAReportThatProvesNothingIsNoEvidence(t *testing.T) {
 	n.deploy(staged("staging", ""), "digits.onnx")
 	b := n.export("m", 0)
 	for name, change := range map[string]func(*client.Report){
-		"of another file":         func(r *client.Report) { r.Deployment.Digest = "sha256:00" },
+		"of another file":         func(r *client.Report) { r.Deployment.Artifacts = map[string]string{"model": "sha256:00"} },
+		"of another file, of old": func(r *client.Report) { r.Deployment.Digest, r.Deployment.Artifacts = "sha256:00", nil },
+		"of other weights":        func(r *client.Report) { r.Deployment.Artifacts["weights"] = r.Deployment.Digest },
+		"of another model":        func(r *client.Report) { r.Deployment.Model = "other.staging" },
 		"of testing":              func(r *client.Report) { r.Deployment.Stage = "testing" },
 		"of one that failed":      func(r *client.Report) { r.Deployment.Phase = client.PhaseFailed },
 		"of one rolled back":      func(r *client.Report) { r.Deployment.Phase = client.PhaseRolledBack },
@@ -113,11 +116,11 @@ func TestAReportThatProvesNothingIsNoEvidence(t *testing.T) {
 
 func TestWhatIsNotKeptIsNotExported(t *testing.T) {
 	n := newNode(t, t.TempDir())
-	check(t, "Export", n.manager.Export("m", 0, io.Discard), fault.NotFound, `model "m" is not deployed`, "verge status lists the models that are.")
+	check(t, "Export", n.manager.Export(t.Context(), "m", 0, io.Discard), fault.NotFound, `model "m" is not deployed`, "verge status lists the models that are.")
 	n.deploy(base, "digits.onnx")
 	n.deploy(staged("staging", ""), "digits-bad.onnx")
-	check(t, "Export", n.manager.Export("m", 3, io.Discard), fault.NotFound, "version 3 of m is not kept", "These are: m.staging@2, m@1.")
-	check(t, "Export", n.manager.Export("m.staging", 1, io.Discard), fault.NotFound, "version 1 of m.staging is not kept", "These are: m.staging@2.")
+	check(t, "Export", n.manager.Export(t.Context(), "m", 3, io.Discard), fault.NotFound, "version 3 of m is not kept", "These are: m.staging@2, m@1.")
+	check(t, "Export", n.manager.Export(t.Context(), "m.staging", 1, io.Discard), fault.NotFound, "version 1 of m.staging is not kept", "These are: m.staging@2.")
 	if m := n.export("m", 0).Manifest; m.Version != 2 || m.Stage != "staging" {
 		t.Errorf("of the plain name, version %d of %s is exported", m.Version, m.Stage)
 	}
@@ -151,7 +154,7 @@ func TestFilesStayUntilTheyAreExported(t *testing.T) {
 			t.Error("its file is gone")
 		}
 	}}
-	if err := n.manager.Export("m", 0, w); err != nil {
+	if err := n.manager.Export(t.Context(), "m", 0, w); err != nil {
 		t.Errorf("Export: %v", err)
 	}
 	b, err := bundle.Read(bytes.NewReader(w.Bytes()), int64(w.Len()))

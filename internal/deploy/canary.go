@@ -59,8 +59,9 @@ func (r *run) canary(ctx context.Context) error {
 	v.Figures["serving_p50_ms"], v.Figures["serving_p95_ms"] = other.P50LatencyMS, other.P95LatencyMS
 	w.conclude(&v, &st, breach, plan.MinRequests)
 	if v.Outcome == client.OutcomePass {
+		failed, of := faults(&st)
 		v.Detail = fmt.Sprintf("%d of %d requests failed; median %s ms, that of the version that serves %s ms",
-			st.ErrorCount, st.TotalRequests, stats.Figure(st.P50LatencyMS, 3), stats.Figure(other.P50LatencyMS, 3))
+			failed, of, stats.Figure(st.P50LatencyMS, 3), stats.Figure(other.P50LatencyMS, 3))
 	}
 	if breach != "" { // nobody waits for the words
 		r.endCanary()

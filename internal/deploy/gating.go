@@ -156,10 +156,7 @@ func (r *run) test(ctx context.Context) error {
 			refused = err
 		}
 	}
-	if refused != nil {
-		return refused
-	}
-	return r.candidate.Version.Ready() // a worker that the tests killed does not take over
+	return refused
 }
 
 // test is one of the tests of a deployment file.

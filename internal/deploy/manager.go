@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"slices"
 	"strings"
@@ -25,6 +26,7 @@ import (
 type Artifacts interface {
 	Has(digest string) bool
 	Load(digest string) (*native.Memory, error)
+	Copy(ctx context.Context, w io.Writer, digest string) error
 	Size(digest string) (int64, error)
 	Remove(digest string) error
 	List() ([]string, error)

@@ -51,7 +51,7 @@ func (m *Manager) Rollback(model string, to int, reason string, by client.Actor)
 	}
 	now := m.host.Now()
 	d := &client.Deployment{
-		ID: m.newID(model, now), Model: model, Version: target.Version, Stage: file.Stage, Digest: target.Artifacts[roleModel],
+		ID: m.newID(model, now), Model: model, Version: target.Version, Stage: file.Stage, Digest: target.Artifacts[roleModel], Artifacts: target.Artifacts,
 		Phase: client.PhasePending, Created: now, Updated: now, Reason: reason, Spec: resolved, RollsBack: record.Serving.Deployment,
 		Phases: []client.PhaseRecord{{Phase: client.PhasePending, Started: now}},
 	}

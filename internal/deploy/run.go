@@ -453,6 +453,9 @@ func (r *run) loadCandidate(ctx context.Context) error {
 // activate switches to the candidate: the record of what serves is on disk, with
 // the move, before the first request sees it.
 func (r *run) activate(ctx context.Context) error {
+	if err := r.candidate.Version.Ready(); err != nil { // a worker that has died meanwhile does not take over
+		return err
+	}
 	now := r.m.host.Now()
 	r.candidate.release.Activated = now
 	returnable := false

@@ -3,6 +3,7 @@ package deploy
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -118,14 +119,14 @@ func (r *run) checkEvidence(findings *Findings) {
 	r.m.mu.Lock()
 	seen := ""
 	for _, d := range r.m.known {
-		if d.Stage == modelname.Staging && d.Digest == r.d.Digest && d.Phase == client.PhaseCommitted {
+		if d.Stage == modelname.Staging && d.Phase == client.PhaseCommitted && ofSameModel(d, r.d) {
 			seen = d.ID
 		}
 	}
 	if record, err := r.m.store.model(modelname.Served(plainOf(r.d.Model), modelname.Staging)); seen == "" && err == nil && record != nil {
 		buried, _ := r.m.store.buried(r.d.Digest)
 		for _, one := range record.kept() { // of deployments that are forgotten
-			if one.Artifacts[roleModel] == r.d.Digest && r.m.known[one.Deployment] == nil && (buried == nil || buried.Deployment != one.Deployment) {
+			if sameModel(one.Artifacts, r.d.Artifacts) && r.m.known[one.Deployment] == nil && (buried == nil || buried.Deployment != one.Deployment) {
 				seen = one.Deployment
 			}
 		}
@@ -136,9 +137,10 @@ func (r *run) checkEvidence(findings *Findings) {
 	case seen != "":
 		v.Detail, v.How = "staging took these bytes with deployment "+seen, "what this device remembers"
 		r.verdict(v)
-	case proves(r.req.Evidence, r.d.Digest):
-		v.Detail = fmt.Sprintf("%s took these bytes with deployment %s", r.req.Evidence.Deployment.Stage, r.req.Evidence.Deployment.ID)
-		v.How = "what the report says that came with the request, of " + cmp.Or(r.req.Evidence.Device.Label, "another device")
+	case proves(r.req.Evidence, r.d):
+		told := func(text string) string { return fault.Clip(fault.Clean(text)) } // it is somebody else's
+		v.Detail = fmt.Sprintf("%s took these bytes with deployment %s", r.req.Evidence.Deployment.Stage, told(r.req.Evidence.Deployment.ID))
+		v.How = "what the report says that came with the request, of " + cmp.Or(told(r.req.Evidence.Device.Label), "another device")
 		r.verdict(v)
 	case r.req.ForceReason != "":
 		findings.warn("stage: these bytes have not passed staging on this device, and are forced: %s", r.req.ForceReason)
@@ -148,21 +150,46 @@ func (r *run) checkEvidence(findings *Findings) {
 	}
 }
 
-// proves says whether a report is that of a deployment in which staging has taken bytes, or
-// production that had seen them there.
-func proves(report *client.Report, digest string) bool {
-	if report == nil || report.Format != client.ReportFormat || report.Deployment.Phase != client.PhaseCommitted || report.Deployment.Digest != digest {
+// proves says whether a report is that of a deployment in which staging has taken the same
+// files of the same model, or production that had seen them there.
+func proves(report *client.Report, d *client.Deployment) bool {
+	if report == nil || report.Format != client.ReportFormat {
 		return false
 	}
-	switch report.Deployment.Stage {
+	seen := &report.Deployment
+	if seen.Phase != client.PhaseCommitted || plainOf(seen.Model) != plainOf(d.Model) || !ofSameModel(seen, d) {
+		return false
+	}
+	switch seen.Stage {
 	case modelname.Staging:
 		return true
 	case modelname.Production:
-		return slices.ContainsFunc(report.Deployment.Verdicts, func(v client.Verdict) bool {
+		return slices.ContainsFunc(seen.Verdicts, func(v client.Verdict) bool {
 			return v.Gate == gate.GateEvidence && v.Outcome == client.OutcomePass
 		})
 	}
 	return false
+}
+
+// ofSameModel says whether two deployments are of the same files of a model.
+func ofSameModel(seen, d *client.Deployment) bool {
+	if seen.Artifacts == nil { // its model alone is known
+		return seen.Digest == d.Digest && len(modelFiles(d.Artifacts)) == 1
+	}
+	return sameModel(seen.Artifacts, d.Artifacts)
+}
+
+func sameModel(a, b map[string]string) bool { return maps.Equal(modelFiles(a), modelFiles(b)) }
+
+// modelFiles are the artifacts of a deployment that are loaded, or may be.
+func modelFiles(artifacts map[string]string) map[string]string {
+	all := map[string]string{}
+	for role, digest := range artifacts {
+		if digest != "" && (role == roleModel || role == roleWeights || strings.HasPrefix(role, "variants.")) {
+			all[role] = digest
+		}
+	}
+	return all
 }
 
 func plainOf(name string) string {

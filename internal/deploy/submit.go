@@ -138,7 +138,7 @@ func (m *Manager) start(name string, file *deployfile.File, req client.Deploymen
 	}
 	now := m.host.Now()
 	d := &client.Deployment{
-		ID: m.newID(name, now), Model: name, Version: version, ForceReason: req.ForceReason, Stage: file.Stage, Digest: req.Artifacts["model"],
+		ID: m.newID(name, now), Model: name, Version: version, ForceReason: req.ForceReason, Stage: file.Stage, Digest: req.Artifacts[roleModel], Artifacts: req.Artifacts,
 		Phase: client.PhasePending, Created: now, Updated: now, Reason: req.Reason, Spec: resolved, PromotedFrom: p.from,
 		Phases: []client.PhaseRecord{{Phase: client.PhasePending, Started: now}},
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -39,8 +40,7 @@ type watched struct {
 	last          atomic.Int64 // when an answer was looked at, in nanoseconds
 	looked, wrong atomic.Int64 // answers to finite inputs, and those with NaN or infinities
 
-	asked  time.Time // when the known question may be asked again
-	memory int64     // of the worker when the first requests had been answered, in bytes; 0 before
+	memory int64 // of the worker when the first requests had been answered, in bytes; 0 before
 }
 
 // watchServed begins to gather. end ends it.
@@ -106,6 +106,8 @@ func (r *run) follow(ctx context.Context, w *watched, last time.Duration, look f
 	defer over.Stop()
 	again := time.NewTicker(cmp.Or(r.m.host.ObserveEvery, observeEvery))
 	defer again.Stop()
+	known, stop := w.known(ctx)
+	defer stop()
 	for ended := false; !ended && breach == ""; {
 		reason := ""
 		select {
@@ -113,6 +115,7 @@ func (r *run) follow(ctx context.Context, w *watched, last time.Duration, look f
 			return st, "", ctx.Err()
 		case reason = <-r.asked:
 			reason = onRequest(reason)
+		case reason = <-known:
 		case <-again.C:
 		case <-over.C:
 			ended = true
@@ -122,30 +125,44 @@ func (r *run) follow(ctx context.Context, w *watched, last time.Duration, look f
 		if breach = reason; breach == "" {
 			breach = r.broken(w, &st, beside)
 		}
-		if breach == "" {
-			breach = w.changed(ctx)
-		}
 	}
 	return st, breach, nil
 }
 
-// changed says whether the version answers another thing than before to the question of its
-// health check, or "". That costs it a hundredth of its time at the most.
-func (w *watched) changed(ctx context.Context) string {
+// known asks the version the question of its health check again and again, until stop, which
+// waits for that. Where it answers another thing than before, it says so, once. That costs
+// the version a hundredth of its time at the most.
+func (w *watched) known(ctx context.Context) (changed <-chan string, stop func()) {
 	const rarely = 100
-	begin := time.Now()
-	if w.served.answer == nil || begin.Before(w.asked) {
-		return ""
+	told := make(chan string, 1)
+	if w.served.answer == nil {
+		return told, func() {}
 	}
-	got, err := w.served.ask(ctx)
-	w.asked = time.Now().Add(max(observeEvery, rarely*time.Since(begin)))
-	if err != nil {
-		return "" // what fails is counted with what clients ask
+	ctx, cancel := context.WithCancel(ctx)
+	var asking sync.WaitGroup
+	asking.Go(func() {
+		for pause := observeEvery; ; {
+			select {
+			case <-time.After(pause):
+			case <-ctx.Done():
+				return
+			}
+			begin := time.Now()
+			got, err := w.served.ask(ctx) // what fails is counted with what clients ask
+			pause = max(observeEvery, rarely*time.Since(begin))
+			if err != nil {
+				continue
+			}
+			if err := agree(w.served.answer, got); err != nil {
+				told <- fmt.Sprintf("its answer to a known question changed: %v", err)
+				return
+			}
+		}
+	})
+	return told, func() {
+		cancel()
+		asking.Wait()
 	}
-	if err := agree(w.served.answer, got); err != nil {
-		return fmt.Sprintf("its answer to a known question changed: %v", err)
-	}
-	return ""
 }
 
 // figures are what a verdict keeps of what was gathered.
@@ -156,14 +173,16 @@ func (w *watched) figures(st *monitor.Stats) map[string]float64 {
 	}
 }
 
-// conclude fills in what a verdict says; enough is how many requests say something.
+// conclude fills in what a verdict says; enough is how many requests say something, without
+// those that clients spoil.
 func (w *watched) conclude(v *client.Verdict, st *monitor.Stats, breach string, enough int) {
-	v.Samples = int(st.TotalRequests)
+	_, of := faults(st)
+	v.Samples = int(of)
 	switch v.Outcome = client.OutcomePass; {
 	case breach != "":
 		v.Outcome, v.Detail = client.OutcomeFail, breach
 	case v.Samples < enough:
-		v.Outcome, v.Detail = client.OutcomeInconclusive, fmt.Sprintf("it saw %d requests, %d would say something", st.TotalRequests, enough)
+		v.Outcome, v.Detail = client.OutcomeInconclusive, fmt.Sprintf("it saw %d requests, %d would say something", of, enough)
 	}
 }
 

@@ -17,6 +17,7 @@ import (
 // Deadline and Version may be called by any.
 type Call struct {
 	v        *Version
+	from     context.Context // of who asks
 	ctx      context.Context // a Call is one request, and ends with it
 	cancel   context.CancelFunc
 	begun    time.Time
@@ -29,9 +30,8 @@ type Call struct {
 	slot *slot      // nil after End
 	ran  time.Time  // when Run returned; zero before
 
-	in      []inference.Input // of Inputs, whose memory is the caller's
-	views   [][]byte          // that it returned
-	failure error             // where other answers in its place
+	in    []inference.Input // of Inputs, whose memory is the caller's
+	views [][]byte          // that it returned
 
 	standIn *Version             // that is asked where this one fails; nil for none
 	other   atomic.Pointer[Call] // to standIn; nil where it is not asked
@@ -86,9 +86,13 @@ func (v *Version) Warm(ctx context.Context, inputs []tensor.Tensor, use func(out
 		return err
 	}
 	defer c.End(nil)
+	begun := time.Now()
 	outputs, err := c.do(func(s inference.Slot) ([]tensor.Tensor, error) {
 		return inference.Run(c.ctx, v.signature, s, inputs)
 	})
+	if err == nil {
+		v.took(time.Since(begun))
+	}
 	if err == nil && use != nil {
 		use(outputs)
 	}
@@ -97,7 +101,7 @@ func (v *Version) Warm(ctx context.Context, inputs []tensor.Tensor, use func(out
 
 func (v *Version) newCall(ctx context.Context, timeout time.Duration) *Call {
 	now := time.Now()
-	c := &Call{v: v, begun: now, deadline: now.Add(timeout)}
+	c := &Call{v: v, from: ctx, begun: now, deadline: now.Add(timeout)}
 	if sooner, ok := ctx.Deadline(); ok && sooner.Before(c.deadline) {
 		c.deadline = sooner
 	}
@@ -216,7 +220,7 @@ func (c *Call) Run() ([]tensor.Tensor, error) {
 		}
 		return outputs, err
 	})
-	if c.standIn != nil && worthAnother(err) && c.ctx.Err() == nil {
+	if c.standIn != nil && err != nil && c.from.Err() == nil && time.Now().Before(c.deadline) {
 		return c.again(err)
 	}
 	return outputs, err
@@ -250,15 +254,14 @@ func (c *Call) do(f func(inference.Slot) ([]tensor.Tensor, error)) ([]tensor.Ten
 func (c *Call) End(err error) {
 	c.cancel() // hurries a Run in progress
 	c.mu.Lock()
-	s, ran, failure := c.slot, c.ran, c.failure
+	s, ran := c.slot, c.ran
 	c.slot = nil
 	c.mu.Unlock()
+	if other := c.other.Load(); other != nil {
+		other.End(err) // it has the request
+	}
 	if s == nil {
 		return
-	}
-	if other := c.other.Load(); other != nil {
-		other.End(err)
-		err = failure
 	}
 	if ran.IsZero() {
 		ran = time.Now()

@@ -27,9 +27,10 @@ type split struct {
 }
 
 // Split lets a canary answer a share of the requests to v that name no version, until stop
-// is called. Its inputs and outputs must be those of v, in the same order. No client is worse
-// off for it: what the canary refuses, fails, or does not answer in time, v is asked too,
-// and answers; the canary's recorder is told of the failure.
+// is called. Its inputs and outputs must be those of v, in the same order. What the canary
+// refuses and v takes, what it fails and v answers, and what it does not answer while there
+// is time for v to, v answers; the canary's recorder is told of a failure then, as
+// fault.Internal whatever its kind was.
 func (v *Version) Split(c Canary) (stop func()) {
 	s := &split{c, maphash.MakeSeed()}
 	v.split.Store(s)
@@ -68,60 +69,87 @@ func (v *Version) route(ask Ask) (first, other *Version) {
 }
 
 // try begins a request on a version that another one backs up. Where it does not take it, it
-// returns nil, and how much is left of the request's time.
-func (v *Version) try(ctx context.Context, other *Version, ask Ask, prepare func(*Version) error) (*Call, time.Duration) {
+// says why, and how much is left of the request's time.
+func (v *Version) try(ctx context.Context, other *Version, ask Ask, prepare func(*Version) error) (call *Call, left time.Duration, err error) {
 	begun, timeout := time.Now(), v.cfg.timeout(ask.Timeout)
-	if prepare != nil && prepare(v) != nil {
-		return nil, timeout
+	if prepare != nil {
+		if err = prepare(v); err != nil {
+			return nil, timeout, err
+		}
 	}
-	c, err := v.begin(ctx, timeout, other.leave(timeout))
-	if err != nil {
-		return nil, max(timeout-time.Since(begun), time.Millisecond)
+	if call, err = v.begin(ctx, timeout, other.leave(timeout)); err != nil {
+		return nil, max(timeout-time.Since(begun), time.Millisecond), err
 	}
-	c.standIn = other
-	return c, 0
+	call.standIn = other
+	return call, 0, nil
 }
 
-// leave says how much of a time may be spent before v is asked: half of it, where the other
-// half is far more than v needs; else all of it, since nobody is to be called late who would
-// have been in time.
+// leave says how much of a time may be spent before v is asked: half of it, where that is
+// clearly more than v usually takes; else all of it, since nobody is to be called late who
+// would have been in time.
 func (v *Version) leave(left time.Duration) time.Duration {
-	const far = 10
+	const clearly = 3
 	usual := time.Duration(v.usual.Load())
-	if half := left / 2; usual > 0 && half > far*usual {
+	if half := left / 2; usual > 0 && half > clearly*usual {
 		return half
 	}
 	return left
 }
 
-// again asks the version that backs up the one of c, which has failed.
+// blame notes that a version has failed what the one behind it has answered.
+func (v *Version) blame(other *Version, begun time.Time, failure error) {
+	v.record(time.Since(begun), fault.New(fault.Internal, "serve.run", "%s failed what %s has answered: %w", v.title(), other.title(), failure))
+}
+
+// Instead asks the version that stands behind that of the call, because what the first has
+// answered is of no use. It fails where there is none, or where it was asked already.
+func (c *Call) Instead(failure error) ([]tensor.Tensor, error) {
+	if c.standIn == nil || c.other.Load() != nil {
+		return nil, failure
+	}
+	return c.again(failure)
+}
+
+// again asks the version that stands behind that of c, which has failed.
 func (c *Call) again(failure error) ([]tensor.Tensor, error) {
-	other, err := c.standIn.Begin(c.ctx, time.Until(c.deadline))
+	other, err := c.standIn.Begin(c.from, time.Until(c.deadline))
 	if err != nil {
 		return nil, failure // it was replaced meanwhile, or has no room
 	}
-	if err := c.handOver(other, failure); err != nil {
+	slot, err := c.handOver(other)
+	if err != nil {
 		return nil, err
 	}
-	return other.Run()
+	c.v.pool.release(c, slot) // nothing of it is needed any more
+	outputs, err := other.Run()
+	if err != nil {
+		c.v.record(time.Since(c.begun), failure)
+		return nil, err
+	}
+	c.v.blame(other.v, c.begun, failure)
+	return outputs, nil
 }
 
-// handOver gives the inputs of c to the call that is to answer in its place.
-func (c *Call) handOver(other *Call, failure error) error {
+// handOver gives the inputs of c to the call that is to answer in its place, and its slot
+// away.
+func (c *Call) handOver(other *Call) (*slot, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.slot == nil {
-		other.End(failure)
-		return c.over("serve.run")
+		err := c.over("serve.run")
+		other.End(err)
+		return nil, err
 	}
-	c.failure = failure
-	c.other.Store(other)
 	views, err := other.Inputs(c.in)
+	if err != nil {
+		other.End(err)
+		return nil, err
+	}
 	for i, view := range views {
 		copy(view, c.views[i])
 	}
-	return err
+	c.other.Store(other)
+	s := c.slot
+	c.slot = nil
+	return s, nil
 }
-
-// worthAnother says whether another version may answer what this one has failed.
-func worthAnother(err error) bool { return err != nil && fault.KindOf(err).OfAsked() }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"verge/internal/fault"
+	"verge/internal/inference"
 	"verge/internal/serve"
 )
 
@@ -120,14 +121,14 @@ func TestWhatACanaryFailsIsAnswered(t *testing.T) {
 		failed string
 	}{
 		"a run that fails":         {&session{run: broken(fault.Internal)}, "internal"},
-		"a worker that is gone":    {&session{run: broken(fault.Unavailable)}, "unavailable"},
-		"a run that does not end":  {&session{run: untilEnd}, "deadline"},
+		"a worker that is gone":    {&session{run: broken(fault.Unavailable)}, "internal"},
+		"a run that does not end":  {&session{run: untilEnd}, "internal"},
 		"a slot that is not there": {&session{newSlot: func(int) error { return fault.New(fault.Exhausted, "fake.slot", "no memory") }}, "exhausted"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newPair(t, small(), serve.Canary{Share: 1}, tt.sess)
 			warm(t, p.live)
-			number, err := p.ask(t, "", 200*time.Millisecond)
+			number, err := p.ask(t, "", 2*time.Second)
 			check(t, "ask", err, 0, "")
 			if number != 1 {
 				t.Errorf("version %d answered", number)
@@ -140,7 +141,7 @@ func TestWhatACanaryFailsIsAnswered(t *testing.T) {
 		p := newPair(t, small(), serve.Canary{Share: 1}, &session{})
 		warm(t, p.live)
 		defer begin(t, p.canary).End(nil) // its one slot
-		number, err := p.ask(t, "", 100*time.Millisecond)
+		number, err := p.ask(t, "", 2*time.Second)
 		check(t, "ask", err, 0, "")
 		if number != 1 {
 			t.Errorf("version %d answered", number)
@@ -151,7 +152,7 @@ func TestWhatACanaryFailsIsAnswered(t *testing.T) {
 		p := newPair(t, small(), serve.Canary{Share: 1}, &session{})
 		call, err := serve.Admit(t.Context(), p.server, serve.Ask{Model: "m"}, func(v *serve.Version) error {
 			if v == p.canary {
-				return errors.New("a smaller batch")
+				return fault.New(fault.Invalid, "test", "a smaller batch")
 			}
 			return nil
 		})
@@ -160,6 +161,14 @@ func TestWhatACanaryFailsIsAnswered(t *testing.T) {
 			t.Errorf("%v took it", call.Version())
 		}
 		call.End(nil)
+		p.tried.want(t, []string{"internal"})
+		p.asked.want(t, []string{"ok"})
+		refused := errors.New("no such input")
+		_, err = serve.Admit(t.Context(), p.server, serve.Ask{Model: "m"}, func(*serve.Version) error { return refused })
+		if !errors.Is(err, refused) {
+			t.Errorf("what both refuse: %v", err)
+		}
+		p.tried.want(t, []string{"internal"}) // nothing more
 	})
 }
 
@@ -171,25 +180,12 @@ func warm(tb testing.TB, v *serve.Version) {
 }
 
 func TestWhoMayBeInTimeIsNotCutOff(t *testing.T) {
-	const takes = 60 * time.Millisecond
-	slowly := func(ctx context.Context, _ int) error {
-		select {
-		case <-time.After(takes):
-			return nil
-		case <-ctx.Done():
-			return fault.New(fault.Deadline, "fake.run", "%w", ctx.Err())
+	for usual, want := range map[time.Duration]time.Duration{ // of a request with ten seconds
+		0: 10 * time.Second, time.Millisecond: 5 * time.Second, 1600 * time.Millisecond: 5 * time.Second, 1700 * time.Millisecond: 10 * time.Second,
+	} {
+		if got := serve.Leave(usual, 10*time.Second); got != want {
+			t.Errorf("beside one that takes %v it may take %v, want %v", usual, got, want)
 		}
-	}
-	p := newPair(t, small(), serve.Canary{Share: 1}, &session{run: slowly})
-	p.stop()
-	p.live = add(t, p.server, "m", 3, &session{run: slowly}, nil)
-	p.server.Activate(p.live)
-	warm(t, p.live)
-	defer p.live.Split(serve.Canary{Version: p.canary, Share: 1})()
-	number, err := p.ask(t, "", takes*3/2) // half of which is less than it takes
-	check(t, "ask", err, 0, "")
-	if number != 2 {
-		t.Errorf("version %d answered", number)
 	}
 }
 
@@ -219,14 +215,88 @@ func TestWhatAVersionFailsIsAnsweredByTheOneBehindIt(t *testing.T) {
 	p.asked.want(t, []string{"ok"})
 }
 
-func TestWhatIsTheClientsOwnIsNotAskedTwice(t *testing.T) {
-	p := newPair(t, small(), serve.Canary{Share: 1}, &session{run: func(context.Context, int) error {
-		return fault.New(fault.Invalid, "fake.run", "index out of range")
-	}})
-	_, err := p.ask(t, "", 0)
+func TestWhatBothFailIsTheClientsOwn(t *testing.T) {
+	wrong := func(context.Context, int) error { return fault.New(fault.Invalid, "fake.run", "index out of range") }
+	p := newPair(t, small(), serve.Canary{Share: 1}, &session{run: wrong})
+	number, err := p.ask(t, "", 0)
+	check(t, "ask", err, 0, "") // the one that serves knows an answer
+	if number != 1 {
+		t.Errorf("version %d answered", number)
+	}
+	p.tried.want(t, []string{"internal"})
+	p.asked.want(t, []string{"ok"})
+
+	p = newPair(t, small(), serve.Canary{Share: 1}, &session{run: wrong})
+	p.stop()
+	p.live = add(t, p.server, "m", 3, &session{run: wrong}, &p.asked)
+	p.server.Activate(p.live)
+	defer p.live.Split(serve.Canary{Version: p.canary, Share: 1})()
+	_, err = p.ask(t, "", 0)
 	check(t, "ask", err, fault.Invalid, "index out of range")
 	p.tried.want(t, []string{"invalid"})
+	p.asked.want(t, []string{"invalid"})
+}
+
+func TestAClientThatHasGoneIsCountedOnce(t *testing.T) {
+	p := newPair(t, small(), serve.Canary{Share: 1}, &session{})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := serve.Admit(ctx, p.server, serve.Ask{Model: "m"}, nil)
+	check(t, "Admit", err, fault.Canceled, `the request to model "m" was canceled`)
+	p.tried.want(t, []string{"canceled"})
 	p.asked.want(t, nil)
+}
+
+func TestACanaryThatIsCutOffFailsNoRequest(t *testing.T) {
+	begun := make(chan struct{})
+	p := newPair(t, small(), serve.Canary{Share: 1}, &session{run: func(ctx context.Context, slot int) error {
+		close(begun)
+		return untilEnd(ctx, slot)
+	}})
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		number, err := p.ask(t, "", 0)
+		check(t, "ask", err, 0, "")
+		if number != 1 {
+			t.Errorf("version %d answered", number)
+		}
+	}()
+	<-begun
+	p.stop()
+	now, cancel := context.WithCancel(t.Context())
+	cancel()
+	_ = p.server.Remove(now, p.canary) // out of patience at once
+	<-done
+	p.asked.want(t, []string{"ok"})
+}
+
+func TestAnAnswerThatIsOfNoUseIsAskedForAgain(t *testing.T) {
+	useless := errors.New("NaN")
+	p := newPair(t, small(), serve.Canary{Share: 1}, &session{})
+	call, err := serve.Admit(t.Context(), p.server, serve.Ask{Model: "m"}, nil)
+	check(t, "Admit", err, 0, "")
+	views, err := call.Inputs([]inference.Input{{Shape: []int64{1}}})
+	check(t, "Inputs", err, 0, "")
+	views[0][0] = 7
+	if outputs, runErr := call.Run(); runErr != nil || outputs[0].Data[0] != 107 {
+		t.Fatalf("Run = %v, %v", outputs, runErr)
+	}
+	outputs, err := call.Instead(useless)
+	if err != nil || outputs[0].Data[0] != 7 || call.Version() != p.live {
+		t.Errorf("Instead = %v, %v", outputs, err)
+	}
+	if _, err = call.Instead(useless); !errors.Is(err, useless) {
+		t.Errorf("Instead once more = %v", err)
+	}
+	call.End(nil)
+	p.tried.want(t, []string{"internal"})
+	p.asked.want(t, []string{"ok"})
+	call = begin(t, p.live)
+	if _, err = call.Instead(useless); !errors.Is(err, useless) {
+		t.Errorf("Instead where nobody stands behind it = %v", err)
+	}
+	call.End(nil)
 }
 
 func TestACanaryThatIsUnloadedFailsNoRequest(t *testing.T) {

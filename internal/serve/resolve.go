@@ -43,13 +43,13 @@ func Admit(ctx context.Context, r Resolver, ask Ask, prepare func(*Version) erro
 			return nil, err
 		}
 		first, other := v.route(ask)
-		left := ask.Timeout
+		left, begun, refused := ask.Timeout, time.Now(), error(nil)
 		if other != nil {
 			var call *Call
-			if call, left = first.try(ctx, other, ask, prepare); call != nil {
-				return call, nil
+			if call, left, refused = first.try(ctx, other, ask, prepare); refused == nil || ctx.Err() != nil {
+				return call, refused
 			}
-			first = other
+			first, other = other, first
 		}
 		if prepare != nil {
 			if err = prepare(first); err != nil {
@@ -57,6 +57,9 @@ func Admit(ctx context.Context, r Resolver, ask Ask, prepare func(*Version) erro
 			}
 		}
 		call, err := first.Begin(ctx, left)
+		if err == nil && other != nil && !fault.KindOf(refused).OfAsked() { // else it has been recorded
+			other.blame(first, begun, refused)
+		}
 		if err == nil || first == last || !errors.Is(err, ErrReplaced) {
 			return call, err
 		}

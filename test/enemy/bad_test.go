@@ -68,9 +68,9 @@ func ended(t *testing.T, node *nodetest.Node, id string) (d *client.Deployment) 
 }
 
 const badSpec = `{"name":"m","model":{"path":"m.onnx"},
-	"deployment":{"cpu_threads":1,"batch_size":8,"max_latency_ms":40,"memory_limit_mb":256},
+	"deployment":{"cpu_threads":1,"batch_size":8,"max_latency_ms":150,"memory_limit_mb":256},
 	"tests":{"performance_test":true,"functional_test":{"golden":"g.npz"},"load_test":true},
-	"observe":{"duration":"30m","max_p95_ms":40,"max_memory_growth_mb":64}}`
+	"observe":{"duration":"30m","max_p95_ms":150,"max_memory_growth_mb":64}}`
 
 func TestABadCandidateIsRefusedWithItsFigures(t *testing.T) {
 	node := nodetest.Start(t, badly(t))
@@ -117,7 +117,8 @@ func TestAVersionThatTurnsBadGoesBackAndFailsNoRequest(t *testing.T) {
 	}{
 		{"crash", "its worker died once, the limit is 0"},
 		{"fail", " requests failed, the limit is 5 %"},
-		{"slow", " ms, the limit is 40 ms"},
+		{"refuse", " requests failed, the limit is 5 %"},
+		{"slow", " ms, the limit is 150 ms"},
 		{"leak", " MB since it answered 20 requests, the limit is 64 MB"},
 		{"nan", "NaN"}, // in what clients get, or to the known question: whichever is seen first
 		{"wrong", `its answer to a known question changed: output "y"`},

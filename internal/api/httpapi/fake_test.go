@@ -3,8 +3,10 @@ package httpapi_test
 import (
 	"bufio"
 	"context"
+	"encoding/binary"
 	"io"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"strings"
@@ -30,6 +32,7 @@ const patience = 20 * time.Second
 type identity struct {
 	inputs []inference.Spec
 	run    func(ctx context.Context) error // called in every Run; nil returns nil
+	nan    bool                            // the first number of its answers is NaN
 }
 
 func (s *identity) Signature() inference.Signature {
@@ -93,6 +96,9 @@ func (s *slot) Run(ctx context.Context) ([]tensor.Tensor, error) {
 		return nil, err
 	}
 	copy(memory.Data, s.input.Data[:s.size])
+	if s.session.nan {
+		binary.LittleEndian.PutUint32(memory.Data, math.Float32bits(float32(math.NaN())))
+	}
 	for i, view := range s.views {
 		s.outputs[i].Data = memory.Data[s.offsets[i] : s.offsets[i]+len(view)]
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math"
 	"net/http"
 	"strconv"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"verge/internal/fault"
 	"verge/internal/oip"
 	"verge/internal/serve"
+	"verge/internal/tensor"
 )
 
 // exchange is one inference request and its answer.
@@ -135,14 +137,27 @@ func (x *exchange) run(call *serve.Call) error {
 	if err != nil {
 		return err
 	}
-	v := call.Version()
-	about := oip.About{Model: x.model, Version: v.Number(), Labels: v.Labels(), Limit: x.h.cfg.Requests.JSONBytes}
-	answer, err := x.plan.Answer(x.buffer.answer[:0], about, outputs)
+	answer, err := x.answer(call, outputs)
+	if err != nil && !tensor.Finite(outputs, math.MaxInt) { // JSON has no NaN
+		if others, failed := call.Instead(err); failed == nil {
+			answer, err = x.answer(call, others)
+		}
+	}
 	if err != nil {
 		return err
 	}
-	x.buffer.answer = answer.JSON
 	return x.write(answer)
+}
+
+// answer encodes the outputs of the version that has answered.
+func (x *exchange) answer(call *serve.Call, outputs []tensor.Tensor) (*oip.Answer, error) {
+	v := call.Version()
+	about := oip.About{Model: x.model, Version: v.Number(), Labels: v.Labels(), Limit: x.h.cfg.Requests.JSONBytes}
+	answer, err := x.plan.Answer(x.buffer.answer[:0], about, outputs)
+	if err == nil {
+		x.buffer.answer = answer.JSON
+	}
+	return answer, err
 }
 
 // fill reads the tensors into the memory of the slot, until the request's time is over.

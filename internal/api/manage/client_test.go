@@ -14,6 +14,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"verge/client"
+	"verge/internal/api/httpapi"
+	"verge/internal/api/manage"
 	"verge/internal/fault"
 	"verge/internal/inference"
 	"verge/internal/serve"
@@ -376,3 +378,28 @@ func second[T any](_ T, err error) error { return err }
 type failingWriter struct{ err error }
 
 func (f failingWriter) Write([]byte) (int, error) { return 0, f.err }
+
+// slowWriter takes its time for each piece.
+type slowWriter struct {
+	pause time.Duration
+	bytes int
+}
+
+func (s *slowWriter) Write(p []byte) (int, error) {
+	<-time.After(s.pause)
+	s.bytes += len(p)
+	return len(p), nil
+}
+
+func TestAnExportMayTakeLongerThanAnAnswer(t *testing.T) {
+	n := start(t, func(cfg *httpapi.Config, _ *manage.Node) { cfg.WriteTimeout = time.Second })
+	c, err := client.New("unix:" + n.path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	slow := &slowWriter{pause: 4 * time.Millisecond} // 16 MB in pieces of 32 KB: two seconds
+	if err := c.Export(t.Context(), "digits", 8, slow); err != nil || slow.bytes != 16<<20 {
+		t.Errorf("Export = %v after %d bytes", err, slow.bytes)
+	}
+}

@@ -205,17 +205,19 @@ func (a *API) export(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	begun := &beginning{w: w}
-	if err = a.node.Deployments.Export(r.PathValue("model"), int(version), begun); err == nil || !begun.done { //nolint:gosec // at most math.MaxInt32
+	if err = a.node.Deployments.Export(r.Context(), r.PathValue("model"), int(version), begun); err == nil || !begun.done { //nolint:gosec // at most math.MaxInt32
 		return err
 	}
 	a.log.Warn("export was cut off", "model", r.PathValue("model"), "version", version, "err", err)
 	panic(http.ErrAbortHandler)
 }
 
-// beginning says what an answer is when its first byte is written.
+// beginning says what an answer is when its first byte is written, and hands on what is
+// written piece by piece: there is a limit on the time that one takes, and none on all.
 type beginning struct {
-	w    http.ResponseWriter
-	done bool
+	w     http.ResponseWriter
+	done  bool
+	piece int // bytes since the last one was handed on
 }
 
 // Write implements io.Writer.
@@ -225,5 +227,11 @@ func (b *beginning) Write(p []byte) (int, error) {
 		b.w.Header().Set("Content-Type", tarType)
 		b.w.WriteHeader(http.StatusOK)
 	}
-	return b.w.Write(p)
+	n, err := b.w.Write(p)
+	const size = 1 << 20
+	if b.piece += n; err == nil && b.piece >= size {
+		b.piece = 0
+		err = http.NewResponseController(b.w).Flush()
+	}
+	return n, err
 }

@@ -193,9 +193,17 @@ func (d *deployments) Pin(model string, version int, pinned bool, by client.Acto
 	return nil
 }
 
-func (d *deployments) Export(model string, version int, w io.Writer) error {
+func (d *deployments) Export(_ context.Context, model string, version int, w io.Writer) error {
 	if model != "digits" {
 		return fault.New(fault.NotFound, "fake.export", "unknown model %q", model)
+	}
+	if version == 8 { // a large one
+		for range 64 {
+			if _, err := w.Write(make([]byte, 256<<10)); err != nil {
+				return err
+			}
+		}
+		return nil
 	}
 	if _, err := fmt.Fprintf(w, "version %d", version); err != nil || version != 9 {
 		return err

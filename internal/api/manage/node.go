@@ -41,7 +41,7 @@ type Deployments interface {
 	Promote(model string, req client.PromoteRequest, by client.Actor) (*client.Deployment, error)
 	Pin(model string, version int, pinned bool, by client.Actor) error
 	// Export writes a version, 0 for the one that serves, as one file.
-	Export(model string, version int, w io.Writer) error
+	Export(ctx context.Context, model string, version int, w io.Writer) error
 	// Report returns what is kept of a deployment, or fault.NotFound.
 	Report(id string) (*client.Report, error)
 	// Audit returns at most limit entries of the audit log behind one with a sequence.

@@ -1,6 +1,6 @@
 // A stand-in for ONNX Runtime that is the real library at REAL, but turns bad: in a session
 // whose model's bytes hold "verge-bad:MODE:AFTER:", every run after the first AFTER ones of the
-// process crashes, fails, sleeps, leaks (hog: more), or answers NaN or something wrong. MODE noload refuses
+// process crashes, fails (refuse: as if the input were wrong), sleeps, leaks (hog: more), or answers NaN or something wrong. MODE noload refuses
 // the model once the file that AFTER names is there.
 //
 // The table of functions is that of struct OrtApi in onnxruntime_c_api.h, which is only ever
@@ -53,8 +53,10 @@ static void *bad_run(void *session, const void *options, const char *const *in, 
 		*(volatile int *)0 = 1;
 	if (bad && !strcmp(mode, "fail"))
 		return fail("it does not want to");
+	if (bad && !strcmp(mode, "refuse"))
+		return fail("Non-zero status code returned while running Add node."); // as for a wrong input
 	if (bad && !strcmp(mode, "slow"))
-		usleep(80 * 1000);
+		usleep(200 * 1000);
 	if (bad && (!strcmp(mode, "leak") || !strcmp(mode, "hog"))) {
 		size_t lost = mode[0] == 'l' ? 32 << 10 : 12 << 20;
 		memset(malloc(lost), 1, lost);
