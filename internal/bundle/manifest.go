@@ -2,6 +2,7 @@ package bundle
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"path"
 	"path/filepath"
@@ -92,6 +93,9 @@ func parse(text []byte) (*Manifest, error) {
 	}
 	var m Manifest
 	if err := json.Unmarshal(text, &m); err != nil {
+		if typed, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+			return nil, wrong("%s is a %s, which it cannot be", typed.Field, typed.Value)
+		}
 		return nil, wrong("%v", err)
 	}
 	switch {

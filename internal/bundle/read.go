@@ -83,7 +83,7 @@ func Read(r io.ReaderAt, size int64) (*Bundle, error) {
 	case err == nil:
 		return nil, fault.New(fault.Invalid, op, "it holds %s, which %s does not know", fault.Quote(header.Name), manifestName)
 	case !errors.Is(err, io.EOF):
-		return nil, cut(err)
+		return nil, missing("its end", err)
 	}
 	return b, nil
 }
@@ -122,7 +122,7 @@ func whole(t *tar.Reader, header *tar.Header) ([]byte, error) {
 }
 
 func missing(name string, err error) error {
-	if fault.KindOf(err) == fault.Invalid {
+	if _, known := errors.AsType[*fault.Error](err); known {
 		return err
 	}
 	if !errors.Is(err, io.EOF) {

@@ -11,6 +11,7 @@ import (
 
 	"verge/client"
 	"verge/internal/fault"
+	"verge/internal/modelname"
 )
 
 // proof is what history --verify found, for programs.
@@ -82,7 +83,8 @@ func (h *historyCommand) acts(c *call, node *client.Client) error {
 			return err
 		}
 		for i := range page.Entries {
-			if e := &page.Entries[i]; h.Model == "" || h.Model == e.Model {
+			e := &page.Entries[i]
+			if name, _, _ := modelname.Split(e.Model); h.Model == "" || h.Model == e.Model || h.Model == name {
 				all = append(all, *e)
 			}
 		}
@@ -97,7 +99,11 @@ func (h *historyCommand) acts(c *call, node *client.Client) error {
 		return c.printJSON(all)
 	}
 	if len(all) == 0 {
-		c.print("nothing was changed yet\n")
+		what := "nothing"
+		if h.Model != "" {
+			what += " of " + h.Model
+		}
+		c.print("%s was changed yet\n", what)
 		return nil
 	}
 	t := tabwriter.NewWriter(c.std.Out, 0, 0, 2, ' ', 0)

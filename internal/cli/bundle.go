@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"verge/internal/bundle"
+	"verge/internal/deploy"
 	"verge/internal/deployfile"
 	"verge/internal/fault"
 )
@@ -43,6 +44,9 @@ func (e *exportCommand) Run(c *call) error {
 		version = status.Version
 	}
 	path := cmp.Or(e.Output, fmt.Sprintf("%s-%d.tar", model, version))
+	if path, err = outputPath("cli.export", path); err != nil {
+		return err
+	}
 	b, length, err := save(path, func(w io.Writer) error { return node.Export(c, model, version, w) })
 	if err != nil {
 		return err
@@ -98,11 +102,12 @@ func save(path string, write func(io.Writer) error) (b *bundle.Bundle, length in
 // readBundle reads what verge export has written; nil where the file is none.
 func (f *orderFlags) readBundle() (_ *order, err error) {
 	file, size, err := openFile(f.File)
-	if err != nil || !bundle.Is(file) {
-		if file != nil {
-			file.Close() //nolint:errcheck,gosec // only read
-		}
+	if err != nil {
 		return nil, nil // who reads it as a deployment file says what is wrong
+	}
+	if !bundle.Is(file) {
+		defer file.Close() //nolint:errcheck // only read
+		return nil, packed(f.File, file)
 	}
 	o := &order{path: f.File, from: file, stage: f.Stage, skip: f.IgnorePackage}
 	defer func() {
@@ -115,6 +120,9 @@ func (f *orderFlags) readBundle() (_ *order, err error) {
 		return nil, about(f.File, err)
 	}
 	o.text, o.name = b.Spec, cmp.Or(f.Name, b.Manifest.Model)
+	if err = b.Verify(); err != nil {
+		return nil, about(f.File, err)
+	}
 	if err = json.Unmarshal(b.Report, &o.proof); err != nil && b.Report != nil {
 		return nil, fault.New(fault.Invalid, "cli.bundle", "its report: %w", err).On(f.File)
 	}
@@ -129,10 +137,29 @@ func (f *orderFlags) readBundle() (_ *order, err error) {
 	if err = deployfile.CheckName(o.name); err != nil {
 		return nil, err
 	}
+	for _, data := range deploy.DataFiles(o.file) {
+		if data.Path != "" && b.File(data.Role) == nil {
+			return nil, fault.New(fault.Invalid, "cli.bundle", "it lacks the file that %s names at the stage %s", data.Key, o.file.Stage).On(f.File).
+				WithHint("Export the version that this stage has, or name another stage.")
+		}
+	}
 	for _, part := range b.Manifest.Files {
 		o.files = append(o.files, orderFile{
 			role: part.Role, name: filepath.Join(f.File, part.Path), handle: b.File(part.Role), size: part.Size, is: part.Digest,
 		})
 	}
 	return o, nil
+}
+
+// packed refuses an archive in another form, which would be told to be no text.
+func packed(path string, file io.ReaderAt) error {
+	var head [262]byte
+	n, _ := file.ReadAt(head[:], 0) // what is not there is zero
+	switch {
+	case n > 1 && head[0] == 0x1f && head[1] == 0x8b:
+		return fault.New(fault.Invalid, "cli.bundle", "it is compressed with gzip").On(path).WithHint("Unpack it with gunzip.")
+	case string(head[257:]) == "ustar":
+		return fault.New(fault.Invalid, "cli.bundle", "it is a tar archive that verge export has not written").On(path).WithHint("Unpack it, and name the deployment file in it.")
+	}
+	return nil
 }

@@ -2,6 +2,7 @@ package cli_test
 
 import (
 	"bytes"
+	"compress/gzip"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -9,10 +10,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"verge/client"
 	"verge/internal/bundle"
+	"verge/internal/cli"
 )
 
 // exported is the digits model as a node exports it; report may be nil.
@@ -72,7 +75,7 @@ func TestWhatIsNotExportedWholeLeavesNoFile(t *testing.T) {
 		{[]string{"digits@7"}, nil, "verge: version 7 of digits is not kept\nHint: These are: digits@2.\n"},
 		{[]string{"digits@2", "-o", filepath.Join(dir, "a.tar")}, whole[:len(whole)/2], "a.tar: it cannot be read: "},
 		{[]string{"digits@2", "-o", filepath.Join(dir, "a.tar")}, damaged, `a.tar: "digits.onnx" has digest sha256:`},
-		{[]string{"digits@2", "-o", filepath.Join(dir, "none", "a.tar")}, whole, "no such file"},
+		{[]string{"digits@2", "-o", filepath.Join(dir, "none", "a.tar")}, whole, "none: no such folder\nHint: Check the path.\n"},
 		{[]string{"digits@0"}, whole, "verge: \"digits@0\" is no version of a model\nHint: Give a name, or name and version, as in digits@2.\n"},
 		{[]string{"@2"}, whole, "is no version of a model"},
 		{[]string{"digits@"}, whole, "is no version of a model"},
@@ -108,11 +111,65 @@ func TestAnExportedVersionIsCheckedAndDeployed(t *testing.T) {
 	damaged := exported(t, nil)
 	damaged[len(damaged)/2]++
 	path = write(t, t.TempDir(), "b.tar", damaged)
-	if r := verge(t, "deploy", path, "--node", n.address); r.status != 1 || !strings.Contains(r.err, filepath.Join(path, "digits.onnx")+": its digest is sha256:") || !strings.HasSuffix(r.err, "as it was exported\nHint: Export it again.\n") {
+	if r := verge(t, "deploy", path, "--node", n.address); r.status != 1 || !strings.HasPrefix(r.err, "verge: "+path+": \"digits.onnx\" has digest sha256:") || !strings.HasSuffix(r.err, "\nHint: Export it again.\n") {
 		t.Errorf("%s", r.transcript())
 	}
 	path = write(t, t.TempDir(), "b.tar", damaged[:5000])
 	if r := verge(t, "check", path); r.status != 1 || !strings.HasPrefix(r.err, "verge: "+path+": it cannot be read: ") {
+		t.Errorf("%s", r.transcript())
+	}
+}
+
+func TestAnArchiveInAnotherFormIsToldAsOne(t *testing.T) {
+	var packed bytes.Buffer
+	w := gzip.NewWriter(&packed)
+	w.Write(exported(t, nil))
+	w.Close()
+	path := write(t, t.TempDir(), "b.tar.gz", packed.Bytes())
+	verge(t, "check", path).want(t, 1, "", "verge: "+path+": it is compressed with gzip\nHint: Unpack it with gunzip.\n")
+	other := exported(t, nil)
+	copy(other, "README.txt\x00")
+	path = write(t, t.TempDir(), "b.tar", other)
+	verge(t, "check", path).want(t, 1, "", "verge: "+path+": it is a tar archive that verge export has not written\nHint: Unpack it, and name the deployment file in it.\n")
+}
+
+func TestWhatIsNoRegularFileIsNotReplaced(t *testing.T) {
+	n := (&fakeNode{exported: exported(t, nil)}).start(t)
+	dir := t.TempDir()
+	fifo := filepath.Join(dir, "fifo")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	dangling, link, target := filepath.Join(dir, "dangling"), filepath.Join(dir, "link"), write(t, dir, "target", []byte("old"))
+	for from, to := range map[string]string{dangling: "nowhere", link: target} {
+		if err := os.Symlink(to, from); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for path, want := range map[string]string{
+		fifo: "is no regular file\nHint: Use -o - for the standard output.\n", "/dev/full": "is no regular file\nHint: Use -o - for the standard output.\n",
+		dir: "is a directory, want a file\n", dangling: "is a link to nothing\n",
+	} {
+		verge(t, "export", "digits@2", "-o", path, "--node", n.address).want(t, 1, "", "verge: "+path+": "+want)
+	}
+	if r := verge(t, "export", "digits@2", "-o", link, "--node", n.address); r.status != 0 || !bytes.Equal(read(t, target), n.exported) {
+		t.Errorf("through a link: %s", r.transcript())
+	}
+	if info, err := os.Lstat(link); err != nil || info.Mode()&os.ModeSymlink == 0 {
+		t.Errorf("the link is %v, %v", info, err)
+	}
+	if r := verge(t, "report", "--schema", "-o", fifo); r.status != 1 || !strings.Contains(r.err, fifo+": no such device or address") {
+		t.Errorf("a report to a pipe that nobody reads: %s", r.transcript())
+	}
+}
+
+// full is a file on a disk that is full.
+type full struct{}
+
+func (full) Write([]byte) (int, error) { return 0, syscall.ENOSPC }
+
+func TestOutputThatIsNotWrittenIsAFailure(t *testing.T) {
+	if r := vergeWith(t.Context(), t, cli.IO{Out: full{}}, "version"); r.status != 1 || r.err != "verge: the output was not written: no space left on device\n" {
 		t.Errorf("%s", r.transcript())
 	}
 }

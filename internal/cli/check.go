@@ -3,7 +3,9 @@ package cli
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
+	"text/tabwriter"
 
 	"verge/internal/app"
 	"verge/internal/deploy"
@@ -11,6 +13,7 @@ import (
 	"verge/internal/device"
 	"verge/internal/device/provider"
 	"verge/internal/fault"
+	"verge/internal/modelname"
 	"verge/internal/runtimeinstall"
 )
 
@@ -39,6 +42,9 @@ type checked struct {
 	Warnings   []string        `json:"warnings"`
 	Problems   fault.Problems  `json:"problems"`
 	Deployment json.RawMessage `json:"deployment,omitempty"` // the file with its defaults
+	Stage      string          `json:"stage,omitempty"`
+	// Unsaid is what the file does not say, and what is taken for it.
+	Unsaid []deployfile.Unsaid `json:"unsaid,omitempty"`
 }
 
 // Run finds what is wrong without loading the model; no node is needed.
@@ -67,7 +73,33 @@ func (k *checkCommand) Run(c *call) error {
 		return err
 	}
 	c.print("%s: %s would run in %s on %d %s; nothing was loaded\n", k.File, found.Model, found.Runtime, found.Threads, plural(found.Threads, "thread"))
-	return nil
+	c.print("stage %s: %s\n", found.Stage, stageWants[found.Stage])
+	return c.unsaid(found.Unsaid)
+}
+
+// stageWants is what stages want, as docs/deployment-file.md tells it.
+var stageWants = map[string]string{ //nolint:gochecknoglobals // a constant table
+	modelname.Development: "what fails its gates is deployed all the same, with a warning",
+	modelname.Testing:     "all gates count, and the tests as the file says",
+	modelname.Staging:     "all three tests, latencies shown with a confidence of 0.99, and no verdict that cannot tell",
+	modelname.Production:  "as staging, and these files have passed staging; then the version is observed",
+}
+
+// unsaid tells what is taken for what a file does not say.
+func (c *call) unsaid(all []deployfile.Unsaid) error {
+	if len(all) == 0 {
+		return nil
+	}
+	c.print("what the file does not say:\n")
+	t := tabwriter.NewWriter(c.std.Out, 0, 0, 2, ' ', 0)
+	for _, u := range all {
+		line := "  " + u.Key + "\t" + string(u.Value)
+		if u.Stage != "" {
+			line += "\tat the stage " + u.Stage
+		}
+		fmt.Fprintln(t, line)
+	}
+	return t.Flush()
 }
 
 // check looks at the file, the model and this machine as a node would. What it
@@ -87,6 +119,7 @@ func (k *checkCommand) check(c *call) (checked, error) {
 	if found.Deployment, err = order.file.Resolved(); err != nil {
 		return found, err
 	}
+	found.Stage, found.Unsaid = order.file.Stage, order.file.Unsaid()
 	found.Model, found.Runtime, found.Threads = order.name, findings.Runtime, findings.Threads
 	found.Warnings = warnings(findings, order.file)
 	if err := findings.Err(); err != nil {

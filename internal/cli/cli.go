@@ -98,8 +98,13 @@ func Run(ctx context.Context, args []string, std IO) int {
 	if parsed == nil {
 		return status
 	}
+	out := &output{Writer: std.Out}
+	std.Out = out
 	c := &call{Context: ctx, std: std, settings: &all.Settings}
 	err := parsed.RunNode(parsed.Selected(), c) // Run would wrap what it returns
+	if err == nil {
+		err = out.lost()
+	}
 	if err == nil {
 		return exitDone
 	}

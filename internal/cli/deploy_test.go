@@ -317,6 +317,17 @@ func TestARollbackIsFollowedToItsEnd(t *testing.T) {
 	}
 }
 
+func TestARollbackOfAnObservedVersionIsNoFailure(t *testing.T) {
+	n := deploying(func(s *stream) {
+		s.phase(0, client.PhaseObserving)
+		s.send(1, client.Event{Type: client.EventEnd, Phase: client.PhaseRolledBack, Error: &client.Failure{Message: "observing: it was rolled back on request"}})
+	}).start(t)
+	r := verge(t, "rollback", "digits", "--node", n.address)
+	if r.status != 0 || !strings.HasSuffix(r.out, "digits@1 serves\n") || r.err != "" {
+		t.Errorf("%s", r.transcript())
+	}
+}
+
 func TestWhatServesAlreadyIsNothingToDo(t *testing.T) {
 	n := (&fakeNode{deployment: client.Deployment{ID: "digits-1", Model: "digits", Version: 1, Phase: client.PhaseCommitted, Serves: "digits@1", NothingToDo: true}}).start(t)
 	verge(t, "deploy", spec(t), "--node", n.address).want(t, 0, "digits@1 serves already, with the same files and the same configuration: nothing to do (--again deploys them anew)\n", "")

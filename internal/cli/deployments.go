@@ -103,11 +103,14 @@ func (h *historyCommand) Run(c *call) error {
 	return t.Flush()
 }
 
+// pageSize is how many deployments a node lists at once.
+const pageSize = 100
+
 // ask fetches as many deployments as are wanted, page by page.
 func (h *historyCommand) ask(c *call, node *client.Client) ([]client.Deployment, error) {
 	all := []client.Deployment{}
 	for after := ""; len(all) < h.Limit; {
-		page, err := node.Deployments(c, client.DeploymentQuery{Model: h.Model, Limit: h.Limit - len(all), After: after})
+		page, err := node.Deployments(c, client.DeploymentQuery{Model: h.Model, Limit: min(h.Limit-len(all), pageSize), After: after})
 		if err != nil {
 			return nil, err
 		}

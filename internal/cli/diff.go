@@ -48,6 +48,9 @@ func (d *diffCommand) Run(c *call) error {
 	}
 	defer node.Close()
 	serving, err := node.Model(c, order.name+"."+order.file.Stage)
+	if kindOf(err) == fault.NotFound && d.Stage == "" { // of no stage in particular
+		serving, err = node.Model(c, order.name)
+	}
 	if err != nil {
 		return err
 	}
@@ -162,9 +165,11 @@ func flatten(text json.RawMessage, into map[string]string) error {
 			}
 			return
 		}
-		written, err := json.Marshal(value)
-		if err == nil {
-			into[path] = string(written)
+		var written strings.Builder
+		encoder := json.NewEncoder(&written)
+		encoder.SetEscapeHTML(false)
+		if encoder.Encode(value) == nil {
+			into[path] = strings.TrimSpace(written.String())
 		}
 	}
 	walk("", root)

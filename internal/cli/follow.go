@@ -42,6 +42,7 @@ type follower struct {
 	view view
 	own  bool // the node is this process
 
+	back     bool // that it is rolled back is what was asked for
 	watching bool // somebody else's deployment, which a signal does not cancel
 }
 
@@ -157,6 +158,11 @@ func (f *follower) outcome(end *client.Event) error {
 		if d, err := f.node.Deployment(ctx, f.id); err == nil {
 			serves = d.Serves
 		}
+	}
+	if f.back && end.Phase == client.PhaseRolledBack {
+		end.Phase, end.Error = client.PhaseCommitted, nil
+		f.view.end(end, serves)
+		return nil
 	}
 	f.view.end(end, serves)
 	switch end.Phase { // an end has a final phase; all others have failed

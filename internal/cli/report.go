@@ -3,7 +3,6 @@ package cli
 import (
 	"cmp"
 	"errors"
-	"os"
 	"path/filepath"
 
 	"verge/internal/report"
@@ -57,17 +56,4 @@ func (r *reportCommand) form() report.Form {
 		return form
 	}
 	return report.Text
-}
-
-// save writes a text to a file, or prints it where path is "" or "-".
-func (c *call) save(path string, text []byte) error {
-	if path == "" || path == "-" {
-		c.print("%s", text)
-		return nil
-	}
-	const readable = 0o644
-	if err := os.WriteFile(path, text, readable); err != nil { // less what the umask of the user takes away
-		return pathError("cli.save", path, err)
-	}
-	return nil
 }

@@ -45,7 +45,7 @@ func (r *rollbackCommand) Run(c *call) error {
 	if err != nil {
 		return err
 	}
-	return c.follow(d, follower{node: node}, r.JSON)
+	return c.follow(d, follower{node: node, back: true}, r.JSON)
 }
 
 type pinCommand struct {

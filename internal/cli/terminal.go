@@ -31,6 +31,9 @@ type terminal struct {
 func newTerminal(w io.Writer, environ []string) terminal {
 	const usualWidth = 80
 	t := terminal{w: w, width: usualWidth}
+	if out, wrapped := w.(*output); wrapped {
+		w = out.Writer
+	}
 	file, ok := w.(*os.File)
 	if !ok || !term.IsTerminal(int(file.Fd())) {
 		return t

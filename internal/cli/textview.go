@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strings"
@@ -193,7 +194,7 @@ func (v *textView) end(e *client.Event, serves string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if e.Phase == client.PhaseCommitted {
-		fmt.Fprintln(v.w, v.paint(bold, v.title)+" serves")
+		fmt.Fprintln(v.w, v.paint(bold, cmp.Or(serves, v.title))+" serves")
 		return
 	}
 	what := "was not deployed"

@@ -24,6 +24,20 @@ const maxAudit = 10_000
 // maxReason bounds what an entry says of why, in bytes.
 const maxReason = 2 << 10
 
+// checkReasons refuses texts that are not kept whole; the keys are those of a request.
+func checkReasons(op string, reason, force string) error {
+	var problems fault.Problems
+	for _, r := range []struct{ key, text string }{{"reason", reason}, {"force_reason", force}} {
+		if len(r.text) > maxReason {
+			problems.Add(r.key, 0, "has %d bytes, at most %d are kept", len(r.text), maxReason)
+		}
+	}
+	if err := problems.Err(); err != nil {
+		return &fault.Error{Kind: fault.Invalid, Op: op, Err: err, Hint: "Say it in fewer words."}
+	}
+	return nil
+}
+
 // byNode is the actor of what nobody asked for.
 func byNode() client.Actor { return client.Actor{Kind: client.ActorNode} }
 
@@ -69,8 +83,8 @@ func (m *Manager) consents(c *change, d *client.Deployment, req client.Deploymen
 	if !req.Retry {
 		return nil
 	}
-	c.pardon = d.Digest
-	t, err := m.store.buried(d.Digest)
+	c.pardon = []string{grave(d.Model, d.Digest)}
+	t, err := m.store.buried(d.Model, d.Digest)
 	if t != nil {
 		c.acts = append(c.acts, acted(client.ActRetry, d, "its bytes were refused: "+t.Reason))
 	}

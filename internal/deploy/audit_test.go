@@ -214,3 +214,16 @@ func TestAnUnreadableMarkDoesNotKeepTheNodeFromItsWork(t *testing.T) {
 		t.Errorf("%d entries in a chain, want 4", len(got))
 	}
 }
+
+func TestAReasonThatIsTooLongIsRefused(t *testing.T) {
+	n, _ := deployed(t)
+	long := strings.Repeat("r", 2049)
+	req := n.request(base, "digits.onnx")
+	req.Reason, req.ForceReason = long, long
+	_, err := n.manager.Submit(req, asker())
+	check(t, "Submit", err, fault.Invalid, "reason: has 2049 bytes, at most 2048 are kept\nforce_reason: has 2049 bytes, at most 2048 are kept", "Say it in fewer words.")
+	_, err = n.manager.Rollback("m", 0, long, asker())
+	check(t, "Rollback", err, fault.Invalid, "reason: has 2049 bytes, at most 2048 are kept", "Say it in fewer words.")
+	_, err = n.manager.Promote("m", client.PromoteRequest{To: "staging", ForceReason: long}, asker())
+	check(t, "Promote", err, fault.Invalid, "force_reason: has 2049 bytes, at most 2048 are kept", "Say it in fewer words.")
+}

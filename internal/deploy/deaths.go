@@ -34,7 +34,7 @@ func (m *Manager) mourn(record *modelRecord) error {
 	record.Serving, record.Before = record.Before, nil
 	record.Serving.Settled = true // there is none to go back to
 	delete(m.resumed, record.Name)
-	c := change{model: record, tombstone: m.tombstone(bad, reason)}
+	c := change{model: record, tombstone: m.tombstone(record.Name, bad, reason)}
 	if d := m.known[bad.Deployment]; d != nil {
 		from := d.Phase
 		rolledBack(d, c.tombstone, fault.Internal, "Look for what it takes of this machine, in verge status and in the system's log.")
@@ -54,16 +54,16 @@ func rolledBack(d *client.Deployment, why *tombstone, kind fault.Kind, hint stri
 }
 
 // tombstone says of a release that it is not to come back unasked.
-func (m *Manager) tombstone(bad *release, reason string) *tombstone {
-	return &tombstone{Digest: bad.Artifacts[roleModel], Deployment: bad.Deployment, Reason: reason, Time: m.host.Now()}
+func (m *Manager) tombstone(model string, bad *release, reason string) *tombstone {
+	return &tombstone{Model: model, Digest: bad.Artifacts[roleModel], Deployment: bad.Deployment, Reason: reason, Time: m.host.Now()}
 }
 
-// buried refuses bytes that were rolled back. m.mu is held.
-func (m *Manager) buried(req client.DeploymentRequest) error {
+// buried refuses bytes of a model that were rolled back. m.mu is held.
+func (m *Manager) buried(model string, req client.DeploymentRequest) error {
 	if req.Retry {
 		return nil
 	}
-	t, err := m.store.buried(req.Artifacts[roleModel])
+	t, err := m.store.buried(model, req.Artifacts[roleModel])
 	if err != nil || t == nil {
 		return err
 	}

@@ -560,7 +560,7 @@ func TestADeploymentThatHasSwitchedIsNotCanceled(t *testing.T) {
 	reached, release := n.hold(client.PhaseActivating)
 	d := n.submit(n.request(base, "digits.onnx"))
 	<-reached
-	check(t, "Cancel", n.manager.Cancel(d.ID, asker()), fault.Conflict, "deployment "+d.ID+" has switched already", "")
+	check(t, "Cancel", n.manager.Cancel(d.ID, asker()), fault.Conflict, "deployment "+d.ID+" has switched already", "Take it back: verge rollback m")
 	release()
 	if d = n.wait(d.ID); d.Phase != client.PhaseCommitted {
 		t.Errorf("ended %s", d.Phase)

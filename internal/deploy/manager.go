@@ -227,7 +227,11 @@ func (m *Manager) free(op, model string) error {
 		return fault.New(fault.Unavailable, op, "the node is stopping")
 	}
 	if what, busy := m.busy[model]; busy {
-		return fault.New(fault.Conflict, op, "%s of %s is in progress", what, model).WithHint("Wait for it, or cancel it.")
+		e := fault.New(fault.Conflict, op, "%s of %s is in progress", what, model).WithHint("Wait for it, or cancel it.")
+		if m.observing(model) != nil {
+			e.Hint = "It has switched, and is observed: wait for its end, or take it back with verge rollback " + model + "."
+		}
+		return e
 	}
 	return nil
 }
@@ -332,7 +336,7 @@ func (m *Manager) Cancel(id string, by client.Actor) error {
 		return fault.New(fault.Conflict, "deploy.cancel", "deployment %s has ended: %s", id, d.Phase)
 	}
 	if switched(d.Phase) {
-		return fault.New(fault.Conflict, "deploy.cancel", "deployment %s has switched already", id)
+		return fault.New(fault.Conflict, "deploy.cancel", "deployment %s has switched already", id).WithHint("Take it back: verge rollback %s", d.Model)
 	}
 	if r.canceledBy.Kind == "" { // the first who asks does it
 		r.canceledBy = by

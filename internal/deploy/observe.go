@@ -88,7 +88,7 @@ func (r *run) undo(ctx context.Context, breach string) error {
 	reason := fmt.Sprintf("%s was rolled back to version %d: %s", r.version(), target.release.Version, breach)
 	again := func(c *change) {
 		bad := c.model.Serving
-		c.tombstone = r.m.tombstone(bad, reason)
+		c.tombstone = r.m.tombstone(r.d.Model, bad, reason)
 		target.release.Settled, target.release.Deaths = true, 0 // there may be none to go back to
 		c.model.Serving, c.model.Before = target.release, bad
 	}

@@ -225,7 +225,7 @@ func TestAnObservationEndsWithACommit(t *testing.T) {
 
 func TestAnObservedVersionIsRolledBackOnRequest(t *testing.T) {
 	n, id, _ := observing(t, `"duration":"1h"`, nil)
-	check(t, "Cancel", n.manager.Cancel(id, asker()), fault.Conflict, "deployment "+id+" has switched already", "")
+	check(t, "Cancel", n.manager.Cancel(id, asker()), fault.Conflict, "deployment "+id+" has switched already", "Take it back: verge rollback m")
 	d, err := n.manager.Rollback("m", 0, "it sees ghosts", asker())
 	if err != nil || d.ID != id {
 		t.Fatalf("Rollback = %+v, %v", d, err)
@@ -263,7 +263,7 @@ func TestAnObservationGoesOnAfterARestart(t *testing.T) {
 				t.Fatalf("it is %s after the restart", phase)
 			}
 			_, err := after.manager.Submit(after.request(base, "digits.onnx"), asker())
-			check(t, "Submit", err, fault.Conflict, "deployment "+id+" of m is in progress", "Wait for it, or cancel it.")
+			check(t, "Submit", err, fault.Conflict, "deployment "+id+" of m is in progress", "It has switched, and is observed: wait for its end, or take it back with verge rollback m.")
 			bad.fails.Store(true)
 			for range 20 {
 				after.try()

@@ -387,8 +387,8 @@ func TestStateOfAVersionWithoutReportsIsTakenOver(t *testing.T) {
 	}
 	m.close()
 	edit(t, n.dir, func(tx *bbolt.Tx) error {
-		if got := string(tx.Bucket([]byte("meta")).Get([]byte("schema"))); got != "3" {
-			t.Errorf("the schema is %s, want 3", got)
+		if got := string(tx.Bucket([]byte("meta")).Get([]byte("schema"))); got != "4" {
+			t.Errorf("the schema is %s, want 4", got)
 		}
 		return nil
 	})

@@ -330,11 +330,11 @@ func TestAStateThatCannotBeUsedIsRefusedAndLeft(t *testing.T) {
 		message, hint string
 	}{
 		"a newer schema": {
-			put("meta", "schema", "4"), fault.Unsupported, "state has schema 4, this build knows 3",
+			put("meta", "schema", "5"), fault.Unsupported, "state has schema 5, this build knows 4",
 			"Use the newer verge that wrote it, or name another directory with --state-dir.",
 		},
 		"a schema that is no number": {
-			put("meta", "schema", "x"), fault.Unsupported, "state has schema x, this build knows 3",
+			put("meta", "schema", "x"), fault.Unsupported, "state has schema x, this build knows 4",
 			"Use the newer verge that wrote it, or name another directory with --state-dir.",
 		},
 		"a deployment that is no JSON": {

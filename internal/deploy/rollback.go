@@ -19,10 +19,13 @@ import (
 // while something else goes on with the model.
 func (m *Manager) Rollback(model string, to int, reason string, by client.Actor) (*client.Deployment, error) {
 	const op = "deploy.rollback"
+	if err := checkReasons(op, reason, ""); err != nil {
+		return nil, err
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	model = m.named(model)
-	if r := m.observing(model); r != nil && to == 0 && !m.closed {
+	if r := m.observing(model); r != nil && !m.closed && m.returnsTo(r, to) {
 		if len(r.asked) == 0 { // else somebody was faster
 			ask := acted(client.ActRollback, r.d, reason)
 			ask.Time = m.host.Now()
@@ -62,6 +65,13 @@ func (m *Manager) Rollback(model string, to int, reason string, by client.Actor)
 		return nil, err
 	}
 	return m.launch(r), nil
+}
+
+// returnsTo says whether the end of an observation can be what a rollback asks for. m.mu is
+// held.
+func (m *Manager) returnsTo(r *run, to int) bool {
+	record, err := m.store.model(r.d.Model)
+	return to == 0 || err == nil && record != nil && record.Before != nil && record.Before.Version == to
 }
 
 // target is the release to roll back to.
@@ -110,27 +120,22 @@ func (r *run) loadBack(ctx context.Context) error {
 	return nil
 }
 
-// modelOf is the model of a deployment's id, such as digits.staging-20261123-7f3a.
-func modelOf(id string) string {
-	for range 2 { // the date, and four random characters
-		id = id[:max(strings.LastIndexByte(id, '-'), 0)]
-	}
-	return id
-}
-
 // bury adds to a change that a release was rolled back. m.mu is held.
 func (r *run) bury(bad *release, c *change) {
 	reason := fmt.Sprintf("rolled back to version %d on request", r.back.Version)
 	if r.d.Reason != "" {
 		reason += ": " + r.d.Reason
 	}
-	c.tombstone = r.m.tombstone(bad, reason)
-	if t, err := r.m.store.buried(r.d.Digest); err == nil && t != nil && modelOf(t.Deployment) == r.d.Model {
-		c.pardon = r.d.Digest // what another stage has rolled back is that stage's affair
+	why := r.m.tombstone(r.d.Model, bad, reason)
+	if !sameModel(bad.Artifacts, r.back.Artifacts) { // else it was not the bytes
+		c.tombstone = why
+	}
+	if t, err := r.m.store.buried(r.d.Model, r.d.Digest); err == nil && t != nil && t.Model == r.d.Model {
+		c.pardon = []string{grave(t.Model, t.Digest)} // what another stage has rolled back is that stage's affair
 	}
 	if known := r.m.known[bad.Deployment]; known != nil {
 		d := clone(known)
-		rolledBack(d, c.tombstone, fault.Canceled, "")
+		rolledBack(d, why, fault.Canceled, "")
 		c.steps = append(c.steps, moved(d, known.Phase))
 	}
 }

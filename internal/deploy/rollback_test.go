@@ -171,3 +171,42 @@ func TestPinsAreBounded(t *testing.T) {
 		}
 	}
 }
+
+func TestBytesAreRefusedToTheModelThatTheyFailedIn(t *testing.T) {
+	n, _ := deployed(t)
+	n.set(behaviour{add: 1})
+	n.back(0, "it sees ghosts")
+	for name, refused := range map[string]bool{"m": true, "another": false} {
+		req := n.request(base, "digits-bad.onnx")
+		req.Name = name
+		d, err := n.manager.Submit(req, asker())
+		if got := fault.KindOf(err) == fault.Conflict; err != nil != refused || refused && !got {
+			t.Errorf("%s: %v", name, err)
+		}
+		if d != nil {
+			n.wait(d.ID)
+		}
+	}
+}
+
+func TestBytesThatServeOnWithAnotherConfigurationAreNotRefused(t *testing.T) {
+	n := newNode(t, t.TempDir())
+	n.deploy(base, "digits.onnx")
+	n.deploy(staged("testing", `,"deployment":{"max_latency_ms":99}`), "digits.onnx")
+	if d := n.back(0, "the limit is wrong"); d.Phase != client.PhaseCommitted {
+		t.Fatalf("%+v", d.Error)
+	}
+	n.deploy(staged("testing", `,"deployment":{"max_latency_ms":98}`), "digits.onnx")
+}
+
+func TestAnObservedVersionIsRolledBackToTheOneBeforeByItsNumber(t *testing.T) {
+	n, id, _ := observing(t, `"duration":"1h"`, nil)
+	_, err := n.manager.Rollback("m", 7, "", asker())
+	check(t, "Rollback to 7", err, fault.Conflict, "deployment "+id+" of m is in progress", "It has switched, and is observed: wait for its end, or take it back with verge rollback m.")
+	check(t, "Cancel", n.manager.Cancel(id, asker()), fault.Conflict, "deployment "+id+" has switched already", "Take it back: verge rollback m")
+	d, err := n.manager.Rollback("m", 1, "it sees ghosts", asker())
+	if err != nil || d.ID != id {
+		t.Fatalf("Rollback = %+v, %v", d, err)
+	}
+	n.rolledBack(id, "it was rolled back on request: it sees ghosts")
+}

@@ -20,6 +20,9 @@ import (
 // Submit does.
 func (m *Manager) Promote(model string, req client.PromoteRequest, by client.Actor) (*client.Deployment, error) {
 	const op = "deploy.promote"
+	if err := checkReasons(op, req.Reason, req.ForceReason); err != nil {
+		return nil, err
+	}
 	stages := modelname.Stages()
 	at := slices.Index(stages, req.To)
 	if at < 0 || req.To == modelname.Development {
@@ -124,7 +127,7 @@ func (r *run) checkEvidence(findings *Findings) {
 		}
 	}
 	if record, err := r.m.store.model(modelname.Served(plainOf(r.d.Model), modelname.Staging)); seen == "" && err == nil && record != nil {
-		buried, _ := r.m.store.buried(r.d.Digest)
+		buried, _ := r.m.store.buried(r.d.Model, r.d.Digest)
 		for _, one := range record.kept() { // of deployments that are forgotten
 			if sameModel(one.Artifacts, r.d.Artifacts) && r.m.known[one.Deployment] == nil && (buried == nil || buried.Deployment != one.Deployment) {
 				seen = one.Deployment

@@ -21,7 +21,7 @@ import (
 )
 
 // schema is the layout of the state file that this build reads and writes.
-const schema = 3
+const schema = 4
 
 // The buckets of the state file.
 const (
@@ -30,7 +30,7 @@ const (
 	bucketDeployments = "deployments" // deployment id → client.Deployment
 	bucketJournal     = "journal"     // sequence number, 8 bytes big-endian → move
 	bucketChoices     = "choices"     // digest of what a choice depends on → remembered
-	bucketTombstones  = "tombstones"  // digest of a model → tombstone
+	bucketTombstones  = "tombstones"  // grave → tombstone
 	bucketReports     = "reports"     // deployment id → reported
 	bucketAudit       = "audit"       // sequence number, 8 bytes big-endian → client.AuditEntry
 )
@@ -168,6 +168,7 @@ func (s *store) doubted() error {
 
 // tombstone says that a model was rolled back, so that it does not come back unasked.
 type tombstone struct {
+	Model      string    `json:"model"` // as it was served: of which stage
 	Digest     string    `json:"digest"`
 	Deployment string    `json:"deployment"` // that was rolled back
 	Reason     string    `json:"reason"`
@@ -180,7 +181,7 @@ type change struct {
 	model     *modelRecord
 	counter   *modelRecord // of the version numbers, where that is another one; may be model
 	tombstone *tombstone
-	pardon    string // digest whose tombstone is taken away
+	pardon    []string // keys of tombstones that are taken away
 
 	report *reported           // of the deployment of the first step
 	by     client.Actor        // who is behind it; the zero Actor is the node
@@ -232,21 +233,25 @@ func (s *store) save(c change) error {
 				return err
 			}
 		}
-		if c.pardon != "" {
-			if err := tx.Bucket([]byte(bucketTombstones)).Delete([]byte(c.pardon)); err != nil {
+		for _, key := range c.pardon {
+			if err := tx.Bucket([]byte(bucketTombstones)).Delete([]byte(key)); err != nil {
 				return fmt.Errorf("take a tombstone away: %w", err)
 			}
 		}
 		if c.tombstone != nil {
-			return put(tx, bucketTombstones, c.tombstone.Digest, c.tombstone)
+			return put(tx, bucketTombstones, grave(c.tombstone.Model, c.tombstone.Digest), c.tombstone)
 		}
 		return nil
 	})
 }
 
-// buried returns the tombstone of a digest, or nil.
-func (s *store) buried(digest string) (*tombstone, error) {
-	return readOne[tombstone](s, bucketTombstones, digest)
+// grave is the key of a tombstone: bytes are refused to the model that they were rolled back
+// from, at all its stages.
+func grave(model, digest string) string { return plainOf(model) + " " + digest }
+
+// buried returns the tombstone of bytes of a model, or nil.
+func (s *store) buried(model, digest string) (*tombstone, error) {
+	return readOne[tombstone](s, bucketTombstones, grave(model, digest))
 }
 
 // running is the key in bucketMeta that is there while a node runs.

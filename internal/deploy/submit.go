@@ -24,6 +24,9 @@ import (
 // result is their deployment, which has ended, unless the request asks for it again.
 func (m *Manager) Submit(req client.DeploymentRequest, by client.Actor) (*client.Deployment, error) {
 	const op = "deploy.submit"
+	if err := checkReasons(op, req.Reason, req.ForceReason); err != nil {
+		return nil, err
+	}
 	file, err := deployfile.ParseSpec(req.Spec, req.SpecName, deployfile.Options{Stage: req.Stage, Ignore: req.IgnorePackages})
 	if err != nil {
 		return nil, err
@@ -96,7 +99,7 @@ func (m *Manager) start(name string, file *deployfile.File, req client.Deploymen
 	if err := m.turn("deploy.submit", name, req.Queue); err != nil {
 		return nil, err
 	}
-	if err := m.buried(req); err != nil {
+	if err := m.buried(name, req); err != nil {
 		return nil, err
 	}
 	for _, role := range slices.Sorted(maps.Keys(req.Artifacts)) {

@@ -1,11 +1,13 @@
 package deploy
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -19,6 +21,7 @@ import (
 //	   it writes a record.
 //	3  the sum of the records that serving needs. A build that knows only 2 would not keep it
 //	   right.
+//	4  tombstones by model and digest. A build that knows only 3 would look for them by digest.
 
 // upgrades returns, for each schema but the last, what makes a file of it one of the next:
 // a step of the transaction in which openState prepares the file.
@@ -26,7 +29,33 @@ func upgrades() map[int]func(*bbolt.Tx) error {
 	return map[int]func(*bbolt.Tx) error{
 		1: func(*bbolt.Tx) error { return nil }, // what is new is made where it is missing
 		2: func(*bbolt.Tx) error { return nil }, // every transaction ends with the sum
+		3: moveTombstones,
 	}
+}
+
+// moveTombstones puts tombstones that were kept by their digest where they are looked for.
+func moveTombstones(tx *bbolt.Tx) error {
+	bucket := tx.Bucket([]byte(bucketTombstones))
+	if bucket == nil {
+		return nil // of an older schema
+	}
+	old := map[string]*tombstone{}
+	err := bucket.ForEach(func(key, value []byte) error {
+		var t tombstone
+		if err := json.Unmarshal(value, &t); err != nil {
+			return fmt.Errorf("tombstone %q: %w", key, err)
+		}
+		t.Model = t.Deployment
+		for range 2 { // its id ends in the date, and in four random characters
+			t.Model = t.Model[:max(strings.LastIndexByte(t.Model, '-'), 0)]
+		}
+		old[string(key)] = &t
+		return nil
+	})
+	for key, t := range old {
+		err = errors.Join(err, bucket.Delete([]byte(key)), put(tx, bucketTombstones, grave(t.Model, t.Digest), t))
+	}
+	return err
 }
 
 // upgrade brings a file from an older schema to the one of this build. It reports

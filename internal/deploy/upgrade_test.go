@@ -2,6 +2,7 @@ package deploy_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"os"
 	"testing"
@@ -48,8 +49,8 @@ func TestAStateOfAnOlderSchemaIsCopiedUpgradedAndServesAgain(t *testing.T) {
 		t.Errorf("the copy: %v (%v)", info, err)
 	}
 	edit(t, dir, func(tx *bbolt.Tx) error {
-		if got := string(tx.Bucket([]byte("meta")).Get([]byte("schema"))); got != "3" {
-			t.Errorf("the schema is %q, want 3", got)
+		if got := string(tx.Bucket([]byte("meta")).Get([]byte("schema"))); got != "4" {
+			t.Errorf("the schema is %q, want 4", got)
 		}
 		return nil
 	})
@@ -77,5 +78,34 @@ func TestAStateThatCannotBeCopiedIsNotUpgraded(t *testing.T) {
 	check(t, "Open", err, fault.Internal, "write the state file: open: is a directory", "")
 	if after, _ := os.ReadFile(path); !bytes.Equal(before, after) {
 		t.Errorf("the state of %s was written to", dir)
+	}
+}
+
+func TestTombstonesOfAnOlderSchemaHold(t *testing.T) {
+	n, _ := deployed(t)
+	n.set(behaviour{add: 1})
+	n.back(0, "it sees ghosts")
+	n.close()
+	edit(t, n.dir, func(tx *bbolt.Tx) error {
+		bucket := tx.Bucket([]byte("tombstones"))
+		key, value := bucket.Cursor().First()
+		var t map[string]any
+		err := json.Unmarshal(value, &t)
+		delete(t, "model")
+		old, _ := json.Marshal(t)
+		digest, _ := t["digest"].(string)
+		return errors.Join(err, bucket.Delete(bytes.Clone(key)), bucket.Put([]byte(digest), old), tx.Bucket([]byte("meta")).Put([]byte("schema"), []byte("3")))
+	})
+	after := newNode(t, n.dir)
+	after.set(behaviour{add: 1})
+	after.manager.Restore()
+	_, err := after.manager.Submit(after.request(base, "digits-bad.onnx"), asker())
+	if fault.KindOf(err) != fault.Conflict {
+		t.Errorf("Submit of bytes that were rolled back = %v", err)
+	}
+	other := after.request(base, "digits-bad.onnx")
+	other.Name = "another"
+	if _, err := after.manager.Submit(other, asker()); fault.KindOf(err) == fault.Conflict {
+		t.Errorf("Submit of them as another model = %v", err)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"verge/internal/document"
 	"verge/internal/fault"
 )
 
@@ -33,7 +34,9 @@ type File struct {
 	RequiredPackages []Requirement      `json:"required_packages" jsonschema:"maxItems=64" jsonschema_description:"What the environment must have, by the names of Python packages, each with at most one version condition."`
 	Isolation        string             `json:"isolation" jsonschema:"enum=process,enum=none" jsonschema_description:"process: the model runs in a worker process; none: inside the node."`
 
-	notes []fault.Problem
+	notes  []fault.Problem
+	root   *document.Node // as it is at the stage, without the overlays
+	ignore []string       // packages that are not looked for
 }
 
 // Model says which bytes to serve.

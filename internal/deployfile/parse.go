@@ -73,6 +73,7 @@ func decode(root *document.Node, stage string, ignore []string) (*File, fault.Pr
 		deviceType = n.Text
 	}
 	file := defaults(deviceType)
+	file.root, file.ignore = root, ignore
 	d := &document.Decoder{}
 	d.Decode("", root, file)
 	if len(d.Problems) == 0 || root.Kind == document.Map {
