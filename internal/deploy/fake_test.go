@@ -66,6 +66,7 @@ type behaviour struct {
 	inputs  []inference.Spec       // nil: x FP32[-1,4]
 	nan     *atomic.Bool           // whether it answers NaN; nil for never
 	memory  int64                  // peak
+	low     bool                   // it answers 5 less to the first number
 	off     *atomic.Bool           // whether it answers 1 more; nil for never
 	grown   *atomic.Int64          // bytes that it takes now; nil for none
 	unknown error                  // why memory cannot be measured
@@ -380,6 +381,9 @@ func (s *slot) Run(ctx context.Context) ([]tensor.Tensor, error) {
 		x := math.Float32frombits(binary.LittleEndian.Uint32(s.input[i:]))
 		if s.session.behaviour.nan != nil && s.session.behaviour.nan.Load() {
 			x = float32(math.NaN())
+		}
+		if s.session.behaviour.low && i == 0 {
+			x -= 5
 		}
 		if s.session.behaviour.off != nil && s.session.behaviour.off.Load() {
 			x++

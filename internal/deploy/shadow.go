@@ -136,7 +136,8 @@ type shadow struct {
 	scored      int        // answers that have scores
 	took        []float64  // of the candidate, in milliseconds
 	failed      int
-	first       string // the first disagreement, or failure
+	first       string // the first answer that differs by its values, or failure
+	firstTop    string // the first one that differs by its highest score
 }
 
 // see copies a share of what is answered.
@@ -273,8 +274,12 @@ func (s *shadow) ask(ctx context.Context, c copied) {
 	}
 	if a, ok := highest(c.outputs); ok {
 		s.scored++
-		if b, ok := highest(outputs); ok && a == b {
+		b, ok := highest(outputs)
+		switch {
+		case ok && a == b:
 			s.top++
+		case s.firstTop == "":
+			s.firstTop = fmt.Sprintf("its highest score is that of class %d, want %d", b, a)
 		}
 	}
 }
@@ -331,8 +336,12 @@ func (s *shadow) verdict(began time.Time, live float64) client.Verdict {
 		},
 	}
 	v.Detail = fmt.Sprintf("%d requests compared, %d left out; median %s ms, where clients waited %s ms", n, s.left.Load(), stats.Figure(own.Percentile(50), 3), stats.Figure(live, 3))
-	if s.first != "" {
-		v.Detail += "; the first that differs: " + s.first
+	first := s.first
+	if s.firstTop != "" && s.scored == len(s.took) {
+		first = s.firstTop
+	}
+	if first != "" {
+		v.Detail += "; the first that differs: " + first
 	}
 	switch {
 	case n < shadowLeast:

@@ -1,6 +1,7 @@
 package deploy_test
 
 import (
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -45,6 +46,7 @@ func TestAShadowIsComparedWithWhatClientsGet(t *testing.T) {
 	}{
 		"the same":          {behaviour{add: 1}, 100, client.OutcomePass, 1},
 		"another":           {behaviour{add: 2}, 100, client.OutcomePass, 1}, // the highest score is the same
+		"another class":     {behaviour{add: 1, low: true}, 100, client.OutcomeFail, 0},
 		"one that fails":    {behaviour{add: 1, run: failing(400)}, 100, client.OutcomeFail, -1},
 		"too few to tell":   {behaviour{add: 1}, 5, client.OutcomeInconclusive, 1},
 		"nobody asks at it": {behaviour{add: 1}, 0, client.OutcomeInconclusive, 0},
@@ -72,6 +74,9 @@ func TestAShadowIsComparedWithWhatClientsGet(t *testing.T) {
 			})
 			if v.Outcome != tt.outcome || tt.share >= 0 && *v.Figure != tt.share || v.Figures["compared"]+v.Figures["left_out"] != float64(tt.asks) {
 				t.Errorf("verdict %+v", v)
+			}
+			if first := "; the first that differs: its highest score is that of class 1, want 0"; tt.b.low && !strings.HasSuffix(v.Detail, first) {
+				t.Errorf("it says %q, want %q at the end", v.Detail, first)
 			}
 			if (end.Phase == client.PhaseCommitted) != (tt.outcome == client.OutcomePass) {
 				t.Errorf("it ended %s: %+v", end.Phase, end.Error)
