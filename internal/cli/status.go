@@ -220,6 +220,10 @@ func keptVersions(m *client.ModelStatus) string {
 		all = append(all, fmt.Sprintf("version %d, which served before", m.PreviousVersion))
 	}
 	for _, version := range m.PinnedVersions {
+		if version == m.PreviousVersion {
+			all[0] += " and is pinned"
+			continue
+		}
 		all = append(all, fmt.Sprintf("version %d, pinned", version))
 	}
 	return strings.Join(all, "; ")

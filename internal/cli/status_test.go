@@ -154,3 +154,10 @@ func interruptible(t *testing.T) (ctx context.Context, interrupt func()) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	return ctx, func() { cancel(cli.Interrupted{Signal: os.Interrupt}) }
 }
+
+func TestAVersionThatIsKeptForTwoReasonsIsToldOnce(t *testing.T) {
+	n := (&fakeNode{status: client.Status{Models: []client.ModelStatus{{Model: "digits", Version: 3, PreviousVersion: 1, PinnedVersions: []int{1, 2}}}}}).start(t)
+	if r := verge(t, "status", "digits", "--node", n.address); r.status != 0 || !strings.Contains(r.out, "version 1, which served before and is pinned; version 2, pinned\n") {
+		t.Errorf("%s", r.transcript())
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"verge/client"
@@ -84,7 +85,9 @@ func (m *Manager) exported(model string, version int) (*release, string, error) 
 			return rel, name, nil
 		}
 		for _, one := range record.kept() {
-			choices = append(choices, fmt.Sprintf("%s@%d", name, one.Version))
+			if text := fmt.Sprintf("%s@%d", name, one.Version); !slices.Contains(choices, text) {
+				choices = append(choices, text)
+			}
 		}
 	}
 	if len(choices) == 0 {

@@ -119,6 +119,9 @@ func TestWhatIsNotKeptIsNotExported(t *testing.T) {
 	check(t, "Export", n.manager.Export(t.Context(), "m", 0, io.Discard), fault.NotFound, `model "m" is not deployed`, "verge status lists the models that are.")
 	n.deploy(base, "digits.onnx")
 	n.deploy(staged("staging", ""), "digits-bad.onnx")
+	if err := n.manager.Pin("m.testing", 1, true, asker()); err != nil { // it is told once
+		t.Fatal(err)
+	}
 	check(t, "Export", n.manager.Export(t.Context(), "m", 3, io.Discard), fault.NotFound, "version 3 of m is not kept", "These are: m.staging@2, m@1.")
 	check(t, "Export", n.manager.Export(t.Context(), "m.staging", 1, io.Discard), fault.NotFound, "version 1 of m.staging is not kept", "These are: m.staging@2.")
 	if m := n.export("m", 0).Manifest; m.Version != 2 || m.Stage != "staging" {

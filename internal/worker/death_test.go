@@ -365,7 +365,7 @@ func TestAMemoryLimitEndsTheWorkerAndSaysSo(t *testing.T) {
 	c := connect(t, s)
 	c.want(t, "x", "x")
 	_, err := c.ask(t.Context(), "!take")
-	wantError(t, err, fault.Exhausted, "the worker died while it ran this request: signal: killed: it reached its memory limit of 67108864 bytes",
+	wantError(t, err, fault.Exhausted, "the worker died while it ran this request: signal: killed: it reached its memory limit of 64 MB",
 		"Raise deployment.memory_limit_mb, or deploy a smaller model.")
 	st := s.Status()
 	if st.MemoryLimit != limit || st.Memory.Peak < limit/2 || st.Memory.Enforced != host.Enforced() {

@@ -112,7 +112,7 @@ func (p *process) verdict(waited error, oom bool) error {
 	case p.cause != nil:
 		return fault.New(fault.Internal, op, "%w", p.cause)
 	case oom:
-		return fault.New(fault.Exhausted, op, "%s: it reached its memory limit of %d bytes", state, p.limit).
+		return fault.New(fault.Exhausted, op, "%s: it reached its memory limit of %d MB", state, p.limit>>20).
 			WithHint("Raise deployment.memory_limit_mb, or deploy a smaller model.")
 	case killed:
 		return fault.New(fault.Internal, op, "%s (out of memory?)", state)
