@@ -93,6 +93,25 @@ func TestARequestThatNamesAVersionIsNoCanarys(t *testing.T) {
 	check(t, "Admit", err, fault.NotFound, `unknown version 2 of model "m", version 1 serves`)
 }
 
+func TestAPrivateRouteLeadsToItsVersion(t *testing.T) {
+	broken := &session{run: func(context.Context, int) error { return fault.New(fault.Internal, "fake.run", "it broke") }}
+	p := newPair(t, small(), serve.Canary{Share: 1}, broken)
+	defer p.canary.BackUp(p.live)()
+	for _, v := range []*serve.Version{p.live, p.canary} {
+		call, err := serve.Admit(t.Context(), serve.Only(v), serve.Ask{Model: "m"}, nil)
+		check(t, "Admit", err, 0, "")
+		if call.Version() != v {
+			t.Errorf("by the private route of %v, %v is asked", v, call.Version())
+		}
+		_, err = ask(call, 1)
+		want := ""
+		if v == p.canary {
+			want = "it broke"
+		}
+		check(t, "ask", err, fault.Internal, want)
+	}
+}
+
 func TestAClientMeetsTheSameVersionAgain(t *testing.T) {
 	const clients, share = 1000, 0.25
 	p := newPair(t, small(), serve.Canary{Share: share, Header: "X-Client"}, &session{})

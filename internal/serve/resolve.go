@@ -32,8 +32,8 @@ type Ask struct {
 }
 
 // Admit resolves the names, lets prepare check the request against that version
-// (it may be nil), and begins the request, as Version.Begin does, on that version or on
-// another one that Split and BackUp name. It repeats all three when the version was replaced meanwhile, so that
+// (it may be nil), and begins the request, as Version.Begin does, on that version or, by
+// public routes, on another one that Split and BackUp name. It repeats all three when the version was replaced meanwhile, so that
 // no request fails because of a switch; prepare then sees the successor.
 func Admit(ctx context.Context, r Resolver, ask Ask, prepare func(*Version) error) (*Call, error) {
 	var last *Version
@@ -42,7 +42,10 @@ func Admit(ctx context.Context, r Resolver, ask Ask, prepare func(*Version) erro
 		if err != nil {
 			return nil, err
 		}
-		first, other := v.route(ask)
+		first, other := v, (*Version)(nil)
+		if _, private := r.(Single); !private { // who asks there wants to know of this one
+			first, other = v.route(ask)
+		}
 		left, begun, refused := ask.Timeout, time.Now(), error(nil)
 		if other != nil {
 			var call *Call
