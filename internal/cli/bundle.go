@@ -17,16 +17,16 @@ import (
 )
 
 type exportCommand struct {
-	Version string `arg:"" name:"model" help:"Model whose version that serves is exported, or NAME@N for another that is kept."`
-	Output  string `name:"output" short:"o" placeholder:"FILE" help:"File to write; NAME-N.tar without it, - for the standard output."`
+	Version modelArg `arg:"" name:"model" help:"Model whose version that serves is exported, or NAME@N for another that is kept."`
+	Output  string   `name:"output" short:"o" placeholder:"FILE" help:"File to write; NAME-N.tar without it, - for the standard output."`
 }
 
 // Run writes a version as one file.
 func (e *exportCommand) Run(c *call) error {
-	model, number, numbered := strings.Cut(e.Version, "@")
+	model, number, numbered := strings.Cut(string(e.Version), "@")
 	version, err := strconv.Atoi(number)
 	if numbered && (err != nil || version < 1) || model == "" {
-		return fault.New(fault.Invalid, "cli.export", "%s is no version of a model", fault.Quote(e.Version)).WithHint("Give a name, or name and version, as in digits@2.")
+		return fault.New(fault.Invalid, "cli.export", "%s is no version of a model", fault.Quote(string(e.Version))).WithHint("Give a name, or name and version, as in digits@2.")
 	}
 	node, err := c.client()
 	if err != nil {

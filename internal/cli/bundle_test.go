@@ -77,7 +77,6 @@ func TestWhatIsNotExportedWholeLeavesNoFile(t *testing.T) {
 		{[]string{"digits@2", "-o", filepath.Join(dir, "a.tar")}, damaged, `a.tar: "digits.onnx" has digest sha256:`},
 		{[]string{"digits@2", "-o", filepath.Join(dir, "none", "a.tar")}, whole, "none: no such folder\nHint: Check the path.\n"},
 		{[]string{"digits@0"}, whole, "verge: \"digits@0\" is no version of a model\nHint: Give a name, or name and version, as in digits@2.\n"},
-		{[]string{"@2"}, whole, "is no version of a model"},
 		{[]string{"digits@"}, whole, "is no version of a model"},
 	} {
 		n := (&fakeNode{exported: tt.exported}).start(t)

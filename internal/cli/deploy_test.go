@@ -309,6 +309,21 @@ func TestUndeployNamesTheModel(t *testing.T) {
 	}
 }
 
+func TestANameThatIsNoneIsWrongUsage(t *testing.T) {
+	n := (&fakeNode{}).start(t)
+	for _, name := range []string{"", "..", "a/b", "@2", strings.Repeat("n", 129)} {
+		for _, args := range [][]string{{"undeploy"}, {"rollback"}, {"test"}, {"promote", "--to", "staging"}, {"shadow"}, {"export"}} {
+			r := verge(t, append(args, name, "--node", n.address)...)
+			if r.status != 2 || r.out != "" || !strings.HasPrefix(r.err, "verge: <model>: model name ") || !strings.Contains(r.err, "breaks the grammar: 1 to 128 of") {
+				t.Errorf("%v %q: %s", args, name, r.transcript())
+			}
+		}
+	}
+	if len(n.undeploys)+len(n.changes) > 0 {
+		t.Errorf("asked %v, %v", n.undeploys, n.changes)
+	}
+}
+
 func TestARollbackIsFollowedToItsEnd(t *testing.T) {
 	n := deploying(committed).start(t)
 	r := verge(t, "rollback", "digits", "--to", "2", "--reason", "it sees ghosts", "--node", n.address)

@@ -10,10 +10,10 @@ import (
 )
 
 type rollbackCommand struct {
-	Model  string `arg:"" help:"Name of the model."`
-	To     *int   `placeholder:"N" help:"Version to return to; without it, the one before the one that serves."`
-	Reason string `placeholder:"TEXT" help:"Why, for the record."`
-	JSON   bool   `help:"Print events, one JSON object a line."`
+	Model  modelArg `arg:"" help:"Name of the model."`
+	To     *int     `placeholder:"N" help:"Version to return to; without it, the one before the one that serves."`
+	Reason string   `placeholder:"TEXT" help:"Why, for the record."`
+	JSON   bool     `help:"Print events, one JSON object a line."`
 
 	timeFlags
 }
@@ -41,7 +41,7 @@ func (r *rollbackCommand) Run(c *call) error {
 	if r.To != nil {
 		req.To = *r.To
 	}
-	d, err := node.Rollback(c, r.Model, req)
+	d, err := node.Rollback(c, string(r.Model), req)
 	if err != nil {
 		return err
 	}

@@ -12,7 +12,7 @@ import (
 )
 
 type shadowCommand struct {
-	Model        string        `arg:"" help:"The version that is compared, which is loaded at another stage: NAME.STAGE or NAME@N."`
+	Model        modelArg      `arg:"" help:"The version that is compared, which is loaded at another stage: NAME.STAGE or NAME@N."`
 	Sample       string        `default:"10%" placeholder:"SHARE" help:"How much of what clients ask is asked of it too, such as 10%; 10% unless given."`
 	For          time.Duration `default:"1m" placeholder:"TIME" help:"How long; 1m unless given."`
 	MinAgreement string        `default:"99%" placeholder:"SHARE" help:"Least share of answers that agree; 99% unless given."`
@@ -64,5 +64,5 @@ func (s *shadowCommand) Run(c *call) error {
 	req := client.ShadowRequest{Sample: s.sample, Seconds: s.For.Seconds(), MinAgreement: s.least, Tolerance: s.Tolerance}
 	shown := newView(c.std, s.JSON)
 	defer shown.close()
-	return c.verdicts(node.Shadow(c, s.Model, req), shown, s.JSON)
+	return c.verdicts(node.Shadow(c, string(s.Model), req), shown, s.JSON)
 }

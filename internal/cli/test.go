@@ -7,8 +7,8 @@ import (
 )
 
 type testCommand struct {
-	Model string `arg:"" help:"Name of the model, or NAME.STAGE."`
-	JSON  bool   `help:"Print events, one JSON object a line."`
+	Model modelArg `arg:"" help:"Name of the model, or NAME.STAGE."`
+	JSON  bool     `help:"Print events, one JSON object a line."`
 }
 
 // Run tests what serves, and shows the verdicts.
@@ -20,7 +20,7 @@ func (t *testCommand) Run(c *call) error {
 	defer node.Close()
 	shown := newView(c.std, t.JSON)
 	defer shown.close()
-	return c.verdicts(node.Test(c, t.Model), shown, t.JSON)
+	return c.verdicts(node.Test(c, string(t.Model)), shown, t.JSON)
 }
 
 // verdicts shows events that end with whether all is well.

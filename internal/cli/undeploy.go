@@ -1,7 +1,7 @@
 package cli
 
 type undeployCommand struct {
-	Model string `arg:"" help:"Name of the model."`
+	Model modelArg `arg:"" help:"Name of the model."`
 }
 
 // Run takes a model out of service.
@@ -11,9 +11,9 @@ func (u *undeployCommand) Run(c *call) error {
 		return err
 	}
 	defer node.Close()
-	if err := node.Undeploy(c, u.Model); err != nil {
+	if err := node.Undeploy(c, string(u.Model)); err != nil {
 		return err
 	}
-	c.print("%s is not served any more\n", u.Model)
+	c.print("%s is not served any more\n", string(u.Model))
 	return nil
 }
