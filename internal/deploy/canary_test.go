@@ -124,15 +124,16 @@ func TestACanaryThatHoldsServes(t *testing.T) {
 
 func TestACanaryThatTurnsBadIsSeenByNoClient(t *testing.T) {
 	t.Parallel()
+	const patient = `"max_p95_ms":30000` // a busy machine is no fault
 	for name, tt := range map[string]struct {
 		turn   func(*turning)
 		limits string
 		want   string
 	}{
-		"it fails":     {func(b *turning) { b.fails.Store(true) }, `"max_error_rate":0.25`, " requests failed, the limit is 25 %"},
-		"it is slow":   {func(b *turning) { b.slow.Store(80) }, `"max_p95_ms":50`, " ms, the limit is 50 ms"},
-		"it is slower": {func(b *turning) { b.slow.Store(80) }, `"max_p95_ratio":8`, " times that of the version before, the limit is 8 times"},
-		"it leaks":     {func(b *turning) { b.grown.Store(100 << 20) }, `"max_memory_growth_mb":50`, " MB since it answered 20 requests, the limit is 50 MB"},
+		"it fails":     {func(b *turning) { b.fails.Store(true) }, `"max_error_rate":0.25,` + patient, " requests failed, the limit is 25 %"},
+		"it is slow":   {func(b *turning) { b.slow.Store(300) }, `"max_p95_ms":200`, " ms, the limit is 200 ms"},
+		"it is slower": {func(b *turning) { b.slow.Store(300) }, `"max_p95_ratio":8,` + patient, " times that of the version before, the limit is 8 times"},
+		"it leaks":     {func(b *turning) { b.grown.Store(100 << 20) }, `"max_memory_growth_mb":50,` + patient, " MB since it answered 20 requests, the limit is 50 MB"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

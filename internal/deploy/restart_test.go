@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -503,5 +505,37 @@ func TestAModelThatIsNotReadAtOnceAfterARestartIsTriedAgain(t *testing.T) {
 				t.Errorf("it serves: %v, want %v", serves, test.serves)
 			}
 		})
+	}
+}
+
+func TestWhatAnswersIsListed(t *testing.T) {
+	n := newNode(t, t.TempDir())
+	n.set(behaviour{add: 1})
+	const models = 30
+	missed := make(chan string, models)
+	var looking sync.WaitGroup
+	for i := range models {
+		name := fmt.Sprint("m", i)
+		looking.Go(func() {
+			for {
+				if _, err := n.server.Resolve(name, ""); err != nil {
+					continue // it does not answer yet
+				}
+				if !slices.ContainsFunc(n.manager.Serving(), func(s *deploy.Served) bool { return s.Model == name }) {
+					missed <- name
+				}
+				return
+			}
+		})
+		req := n.request(base, "digits.onnx")
+		req.Name = name
+		if d := n.wait(n.submit(req).ID); d.Phase != client.PhaseCommitted {
+			t.Fatalf("%+v", d.Error)
+		}
+		looking.Wait()
+	}
+	close(missed)
+	for name := range missed {
+		t.Errorf("%s answers and is not listed", name)
 	}
 }

@@ -154,12 +154,12 @@ func (m *Manager) reload(ctx context.Context, model string, rel *release) (*Serv
 // loaded, and to be released; nil for none.
 func (m *Manager) activate(s *Served) (before *Served) {
 	s.cases, s.tested = nil, s.Monitor.Snapshot()
-	m.host.Server.Activate(s.Version)
-	m.host.Server.Withdraw(s.Model)
 	m.mu.Lock()
 	before = m.serving[s.Model]
-	m.serving[s.Model] = s
+	m.serving[s.Model] = s // who is answered by it can find it from here on
 	m.mu.Unlock()
+	m.host.Server.Activate(s.Version)
+	m.host.Server.Withdraw(s.Model)
 	m.host.Served(s)
 	m.settle(s)
 	return before
