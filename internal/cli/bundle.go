@@ -145,7 +145,7 @@ func (f *orderFlags) readBundle() (_ *order, err error) {
 	}
 	for _, part := range b.Manifest.Files {
 		o.files = append(o.files, orderFile{
-			role: part.Role, name: filepath.Join(f.File, part.Path), handle: b.File(part.Role), size: part.Size, is: part.Digest,
+			role: part.Role, name: filepath.Join(f.File, part.Path), handle: b.File(part.Role), size: part.Size, sum: part.Digest,
 		})
 	}
 	return o, nil

@@ -33,8 +33,9 @@ type Ask struct {
 
 // Admit resolves the names, lets prepare check the request against that version
 // (it may be nil), and begins the request, as Version.Begin does, on that version or, by
-// public routes, on another one that Split and BackUp name. It repeats all three when the version was replaced meanwhile, so that
-// no request fails because of a switch; prepare then sees the successor.
+// public routes, on another one that Split and BackUp name. It repeats all three when the
+// version was replaced meanwhile, so that no request fails because of a switch; prepare then
+// sees the successor.
 func Admit(ctx context.Context, r Resolver, ask Ask, prepare func(*Version) error) (*Call, error) {
 	var last *Version
 	for {
@@ -46,9 +47,10 @@ func Admit(ctx context.Context, r Resolver, ask Ask, prepare func(*Version) erro
 		if _, private := r.(Single); !private { // who asks there wants to know of this one
 			first, other = v.route(ask)
 		}
-		left, begun, refused := ask.Timeout, time.Now(), error(nil)
+		left, begun, refused := ask.Timeout, time.Time{}, error(nil)
 		if other != nil {
 			var call *Call
+			begun = time.Now()
 			if call, left, refused = first.try(ctx, other, ask, prepare); refused == nil || ctx.Err() != nil {
 				return call, refused
 			}
