@@ -45,15 +45,7 @@ func bad(c float32, mode string, after any) []byte {
 // begin submits a deployment of a model, with a data set of its right answers.
 func begin(t *testing.T, node *nodetest.Node, spec string, model []byte) string {
 	t.Helper()
-	req, err := node.Request(t.Context(), spec, map[string]string{"model": file(t, "m.onnx", model), "golden": file(t, "g.npz", golden(t))})
-	if err != nil {
-		t.Fatal(err)
-	}
-	d, err := node.Client.Deploy(t.Context(), req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return d.ID
+	return node.Begin(t.Context(), spec, map[string]string{"model": file(t, "m.onnx", model), "golden": file(t, "g.npz", golden(t))}).ID
 }
 
 // ended waits for the end of a deployment.

@@ -44,14 +44,7 @@ func (s *soak) deploy(more string) {
 		s.t.Fatal(err)
 	}
 	s.numbers++
-	req, err := s.node.Request(s.t.Context(), fmt.Sprintf(soakSpec, untested, more), map[string]string{"model": file(s.t, "m.onnx", plus(float32(s.numbers)))})
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	d, err := s.node.Client.Deploy(s.t.Context(), req)
-	if err != nil {
-		s.t.Fatal(err)
-	}
+	d := s.node.Begin(s.t.Context(), fmt.Sprintf(soakSpec, untested, more), map[string]string{"model": file(s.t, "m.onnx", plus(float32(s.numbers)))})
 	for event, err := range s.node.Events(s.t.Context(), d.ID, 0) {
 		if err != nil {
 			s.t.Fatal(err)

@@ -145,15 +145,7 @@ func TestOfManyDeploymentsAtOnceOneBegins(t *testing.T) {
 // begin submits a deployment and returns its name.
 func begin(t *testing.T, node *nodetest.Node, spec, model string) string {
 	t.Helper()
-	req, err := node.Request(t.Context(), spec, map[string]string{"model": model})
-	if err != nil {
-		t.Fatal(err)
-	}
-	d, err := node.Client.Deploy(t.Context(), req)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return d.ID
+	return node.Begin(t.Context(), spec, map[string]string{"model": model}).ID
 }
 
 // at is the phase that a deployment is in.

@@ -149,11 +149,9 @@ func (n *Node) Deploy(spec string, files map[string]string) *client.Deployment {
 	return d
 }
 
-// DeployWith is Deploy, with everything that happened.
-func (n *Node) DeployWith(spec string, files map[string]string) (*client.Deployment, []client.Event) {
+// Begin begins a deployment; files as for Deploy.
+func (n *Node) Begin(ctx context.Context, spec string, files map[string]string) *client.Deployment {
 	n.tb.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), Patience)
-	defer cancel()
 	req, err := n.Request(ctx, spec, files)
 	if err != nil {
 		n.tb.Fatal(err)
@@ -162,6 +160,15 @@ func (n *Node) DeployWith(spec string, files map[string]string) (*client.Deploym
 	if err != nil {
 		n.tb.Fatalf("deploy: %v", err)
 	}
+	return d
+}
+
+// DeployWith is Deploy, with everything that happened.
+func (n *Node) DeployWith(spec string, files map[string]string) (*client.Deployment, []client.Event) {
+	n.tb.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), Patience)
+	defer cancel()
+	d := n.Begin(ctx, spec, files)
 	var all []client.Event
 	for event, err := range n.Events(ctx, d.ID, 0) {
 		if err != nil {
